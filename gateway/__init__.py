@@ -1,0 +1,3 @@
+"""Guichet: a hosted-payment server."""
+
+__version__ = "0.1.0"

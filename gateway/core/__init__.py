@@ -1,0 +1,1 @@
+"""The law: values and rules that know no clock, no I/O and no framework."""

@@ -1,0 +1,122 @@
+"""The whole exception tree: one class per thing that can be wrong, one stable code each.
+
+Codes are public (they appear in problem documents); texts are for people and may change.
+"""
+
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """Root of every error Guichet raises on purpose."""
+
+    code = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a request: where it is, which rule it breaks, and how to mend it.
+
+    ``pointer`` is a JSON pointer (RFC 6901) into the decoded claims, such as ``/lines/0/amount``; empty for the whole.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class BadField(GatewayError):
+    """A value that breaks its own rule, found by the constructor of the value."""
+
+    code = "bad_field"
+
+    def __init__(self, field: str, rule: str, fix: str) -> None:
+        super().__init__(f"{field}: {rule}; {fix}")
+        self.field, self.rule, self.fix = field, rule, fix
+
+
+class BadRequest(GatewayError):
+    """A request with one or more faults; all of them are carried at once."""
+
+    code = "invalid_request"
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(f"{fault.pointer or '/'} {fault.code}" for fault in faults))
+        self.faults = faults
+
+
+class NotAuthentic(GatewayError):
+    """A signature, key or address that does not prove who is asking.
+
+    ``code`` is one of a closed set; what the caller is told never says how close it came.
+    """
+
+    code = "not_authentic"
+
+    def __init__(self, code: str, fix: str) -> None:
+        super().__init__(f"{code}: {fix}")
+        self.code, self.fix = code, fix
+
+
+class NotFound(GatewayError):
+    """No such payment, or not this caller's: the two are told apart by nobody."""
+
+    code = "not_found"
+
+
+class RequestConflict(GatewayError):
+    """A request that is well formed but contradicts what is already known.
+
+    ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over`` or ``refund_exceeds``.
+    """
+
+    code = "conflict"
+
+    def __init__(self, code: str, fix: str, payment: str | None = None) -> None:
+        super().__init__(f"{code}: {fix}")
+        self.code, self.fix, self.payment = code, fix, payment
+
+
+class WrongStatus(GatewayError):
+    """A verb that the present state of the payment does not allow."""
+
+    code = "wrong_status"
+
+
+class CardRefused(GatewayError):
+    """A card entry that cannot be sent to the acquirer; ``field`` names the control, ``rule`` the reason."""
+
+    code = "card_refused"
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field, self.rule = field, rule
+
+
+class AcquirerUnreachable(GatewayError):
+    """The acquirer was silent or unclear: what became of the message is not known."""
+
+    code = "acquirer_unreachable"
+
+
+class DeliveryFailed(GatewayError):
+    """A notice that did not get through.
+
+    :ivar again: whether another try can help; ``False`` ends the notice at once (HTTP 410, a refused address)
+    :ivar retry_after_seconds: what the receiver asked for (``Retry-After``), if it did
+    """
+
+    code = "delivery_failed"
+
+    def __init__(self, reason: str, *, again: bool = True, retry_after_seconds: int | None = None) -> None:
+        super().__init__(reason)
+        self.again, self.retry_after_seconds = again, retry_after_seconds
+
+
+class SettingsError(GatewayError):
+    """Configuration that cannot be used; carries every fault, each naming file, key and cure."""
+
+    code = "settings"
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults

@@ -1,0 +1,260 @@
+"""The law of a payment: its states, the moves between them, and the two messages that cross every border.
+
+States and moves follow the tables of the state machine (ADR 2): a payment follows its attempt inside the same
+transaction. Nothing here remembers anything; ``gateway.store`` does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from gateway.core.errors import WrongStatus
+from gateway.core.money import Money
+
+
+class Status(StrEnum):
+    """Where a payment stands, from the signed request to its end."""
+
+    CREATED = "created"
+    OPENED = "opened"
+    WORKING = "working"
+    PAID = "paid"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class AttemptStatus(StrEnum):
+    """Where one card submission stands."""
+
+    AUTHENTICATING = "authenticating"
+    AUTHENTICATED = "authenticated"
+    AUTHORISING = "authorising"
+    UNKNOWN = "unknown"
+    REVERSING = "reversing"
+    REVERSED = "reversed"
+    REVIEW = "review"
+    APPROVED = "approved"
+    CAPTURE_ERROR = "capture_error"
+    CAPTURED = "captured"
+    PART_REFUNDED = "part_refunded"
+    REFUNDED = "refunded"
+    DECLINED = "declined"
+    ABANDONED = "abandoned"
+    AUTHN_FAILED = "authn_failed"
+
+
+LIVE = frozenset({Status.CREATED, Status.OPENED, Status.WORKING})
+
+# Attempts in these states hold, or may hold, the payer's money: at most one per debt, ever.
+MONEY = frozenset(
+    {
+        AttemptStatus.AUTHORISING,
+        AttemptStatus.UNKNOWN,
+        AttemptStatus.REVERSING,
+        AttemptStatus.REVIEW,
+        AttemptStatus.APPROVED,
+        AttemptStatus.CAPTURE_ERROR,
+        AttemptStatus.CAPTURED,
+        AttemptStatus.PART_REFUNDED,
+    }
+)
+
+# Attempts in these states wait for the payer: at most one per payment.
+FRONT = frozenset({AttemptStatus.AUTHENTICATING, AttemptStatus.AUTHENTICATED})
+
+MOVES: Mapping[Status, frozenset[Status]] = MappingProxyType(
+    {
+        Status.CREATED: frozenset({Status.OPENED, Status.CANCELLED, Status.EXPIRED}),
+        Status.OPENED: frozenset({Status.WORKING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+        Status.WORKING: frozenset({Status.OPENED, Status.PAID, Status.FAILED}),
+        Status.PAID: frozenset(),
+        Status.FAILED: frozenset(),
+        Status.CANCELLED: frozenset(),
+        Status.EXPIRED: frozenset(),
+    }
+)
+
+_A = AttemptStatus
+ATTEMPT_MOVES: Mapping[AttemptStatus, frozenset[AttemptStatus]] = MappingProxyType(
+    {
+        _A.AUTHENTICATING: frozenset({_A.AUTHENTICATED, _A.DECLINED, _A.ABANDONED, _A.AUTHN_FAILED}),
+        _A.AUTHENTICATED: frozenset({_A.AUTHORISING, _A.ABANDONED}),
+        _A.AUTHORISING: frozenset({_A.APPROVED, _A.DECLINED, _A.UNKNOWN}),
+        _A.UNKNOWN: frozenset({_A.APPROVED, _A.DECLINED, _A.REVERSING}),
+        _A.REVERSING: frozenset({_A.REVERSED, _A.REVIEW}),
+        _A.REVIEW: frozenset({_A.APPROVED, _A.REVERSED}),
+        _A.APPROVED: frozenset({_A.CAPTURED, _A.CAPTURE_ERROR}),
+        _A.CAPTURE_ERROR: frozenset({_A.CAPTURED, _A.REVIEW}),
+        _A.CAPTURED: frozenset({_A.PART_REFUNDED, _A.REFUNDED}),
+        _A.PART_REFUNDED: frozenset({_A.PART_REFUNDED, _A.REFUNDED}),
+        _A.REVERSED: frozenset(),
+        _A.REFUNDED: frozenset(),
+        _A.DECLINED: frozenset(),
+        _A.ABANDONED: frozenset(),
+        _A.AUTHN_FAILED: frozenset(),
+    }
+)
+
+
+def check_move(current: Status, target: Status) -> None:
+    """Refuse a move of a payment that the table does not list.
+
+    Raises :class:`WrongStatus`.
+    """
+    if target not in MOVES[current]:
+        raise WrongStatus(f"a payment cannot go from {current} to {target}")
+
+
+def check_attempt_move(current: AttemptStatus, target: AttemptStatus) -> None:
+    """Refuse a move of an attempt that the table does not list.
+
+    Raises :class:`WrongStatus`.
+    """
+    if target not in ATTEMPT_MOVES[current]:
+        raise WrongStatus(f"an attempt cannot go from {current} to {target}")
+
+
+class Kind(StrEnum):
+    """What the money is for: a debt is paid once, a top-up repeats."""
+
+    DEBT = "debt"
+    TOP_UP = "top_up"
+
+
+class Mode(StrEnum):
+    """How real a merchant's payments are."""
+
+    TEST = "test"
+    ACTIVATION = "activation"
+    PRODUCTION = "production"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One debt of a payment: the reference the payer knows, what it is, and how much of it is paid."""
+
+    reference: str
+    label: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """Who is paid, as pages, mails and tickets name it; copied from the merchant book when read.
+
+    :ivar service: the régie or service inside the authority, empty when there is none
+    :ivar address: postal address, one entry per printed line
+    :ivar contract: the card-acceptance contract number printed on tickets
+    """
+
+    id: str
+    name: str
+    service: str = ""
+    address: tuple[str, ...] = ()
+    contract: str = ""
+    contact_email: str = ""
+    contact_phone: str = ""
+    mode: Mode = Mode.TEST
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """What a merchant asks for, whatever dialect it was said in."""
+
+    merchant: str
+    reference: str
+    amount: Money
+    lines: tuple[Line, ...]
+    label: str
+    kind: Kind = Kind.DEBT
+    email: str = ""
+    payer_name: str = ""
+    payer_phone: str = ""
+    beneficiary: str = ""
+    comment: str = ""
+    fiscal_year: str = ""
+    language: str = "fr"
+    return_url: str = ""
+    notify_url: str = ""
+    pay_before: date | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """One card submission as the world may see it: never more of the number than BIN and last four."""
+
+    id: str
+    number: int
+    status: AttemptStatus
+    scheme: str
+    bin: str
+    last4: str
+    started_at: datetime
+    flow: str = ""
+    response_code: str = ""
+    response_family: str = ""
+    authorisation_number: str = ""
+    eci: str = ""
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResult:
+    """Money given back: one refund of a payment."""
+
+    id: str
+    amount: Money
+    status: str
+    requested_at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact of a payment's history; ``seq`` rises by one within the payment."""
+
+    id: str
+    seq: int
+    type: str
+    at: datetime
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResult:
+    """Everything known of a payment at one moment: what pages show, dialects say and receipts print.
+
+    :ivar id: the public payment id (``pay_...``), safe to show and to log
+    :ivar number: the gateway's own transaction number, printed beside the merchant's reference
+    :ivar refunded_cents: money given back so far, in minor units; 0 when none
+    """
+
+    id: str
+    number: str
+    request: PaymentRequest
+    payee: Payee
+    status: Status
+    created_at: datetime
+    expires_at: datetime
+    paid_at: datetime | None = None
+    ended_at: datetime | None = None
+    email: str = ""
+    attempts: tuple[AttemptResult, ...] = ()
+    refunds: tuple[RefundResult, ...] = ()
+    events: tuple[Event, ...] = ()
+    refunded_cents: int = 0
+    attempts_max: int = 3
+
+    @property
+    def attempt(self) -> AttemptResult | None:
+        """The latest card submission, if there was one."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the payer or the acquirer can still change the outcome."""
+        return self.status in LIVE
