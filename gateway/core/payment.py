@@ -231,6 +231,7 @@ class PaymentResult:
     :ivar id: the public payment id (``pay_...``), safe to show and to log
     :ivar number: the gateway's own transaction number, printed beside the merchant's reference
     :ivar refunded_cents: money given back so far, in minor units; 0 when none
+    :ivar dialect: the protocol the merchant opened it with, and is answered in
     """
 
     id: str
@@ -248,6 +249,7 @@ class PaymentResult:
     events: tuple[Event, ...] = ()
     refunded_cents: int = 0
     attempts_max: int = 3
+    dialect: str = ""
 
     @property
     def attempt(self) -> AttemptResult | None:

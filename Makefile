@@ -1,0 +1,26 @@
+# For contributors. Nothing here is needed to run or to test Guichet: python3 start.py does that, without make.
+PYTHON ?= python3
+BIN = .venv/bin
+
+# A release must have stood a week before it is locked: most poisoned ones are found within days.
+COMPILE = $(BIN)/uv pip compile -q setup.cfg --universal --python-version 3.11 --generate-hashes --upgrade \
+	--exclude-newer "7 days" --no-emit-index-url --custom-compile-command "make lock"
+
+.PHONY: check test bench fix lock ready
+
+check test:
+	@$(PYTHON) start.py $@
+
+bench: ready
+	@$(BIN)/python -m bench
+
+fix: ready
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+lock: ready
+	@$(COMPILE) -o requirements.lock
+	@$(COMPILE) --extra test -c requirements.lock -o requirements-test.lock
+
+ready:
+	@$(PYTHON) start.py setup test

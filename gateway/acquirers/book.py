@@ -1,0 +1,183 @@
+"""What the simulated bank writes down: enrolments, authorisations and every message answered.
+
+Never a card number, never a security code. The file itself is :mod:`gateway.acquirers.bookfile`; what the bank *decides*
+is :mod:`gateway.acquirers.simulator`.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.acquirers import Answer, Outcome
+from gateway.core.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing said to the bank; ``about`` is what it speaks of (a token and a brand, or another operation)."""
+
+    op_id: str
+    verb: str
+    about: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One card as the bank remembers it: by its scenario, never by its number."""
+
+    token: str
+    op_id: str
+    scenario: str
+    code_right: bool
+    schemes: tuple[str, ...]
+    bin: str
+    last4: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One authorisation as it stands, tombstones included (``reversed``, without a token).
+
+    :ivar silences: how often the bank has kept silent about it, where its card asks for so many and no more
+    :ivar refunds: the operation id and the amount of each refund made
+    """
+
+    op_id: str
+    token: str
+    scheme: str
+    amount: Money
+    state: str
+    captured_cents: int = 0
+    refunded_cents: int = 0
+    silences: int = 0
+    refunds: tuple[tuple[str, Money], ...] = ()
+
+
+class Page:
+    """The book, open within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def answered(self, message: Message) -> Answer | None:
+        """Find what was answered to this very message before.
+
+        Raises :class:`ValueError` when its id was used to say something else: that is a fault of the caller's program.
+        """
+        row = self._said(message.op_id)
+        if row is None:
+            return None
+        amount = Money(row["amount_cents"], row["currency"])
+        if (row["verb"], row["about"], amount) != (message.verb, message.about, message.amount):
+            raise ValueError(f"operation {message.op_id} has already been used to say something else")
+        return _answer(row)
+
+    def answer(self, op_id: str) -> Answer | None:
+        """Find what was answered under this operation id, whatever was asked."""
+        row = self._said(op_id)
+        return None if row is None else _answer(row)
+
+    def _said(self, op_id: str) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute("SELECT * FROM message WHERE op_id = ?", (op_id,)).fetchone()
+        return row
+
+    def record(self, message: Message, answer: Answer, at: datetime) -> None:
+        """Keep the answer, so that the message is never acted upon again."""
+        asked = (message.op_id, message.verb, message.about, message.amount.cents, message.amount.currency)
+        said = (answer.outcome, answer.response_code, answer.family, answer.authorisation_number)
+        row = (*asked, *said, at.isoformat(timespec="milliseconds"))
+        self._db.execute("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def enrolled(self, token: str) -> Enrolled | None:
+        """Find the card a token stands for."""
+        return self._enrolled("SELECT * FROM enrolment WHERE token = ?", token)
+
+    def enrolled_by(self, op_id: str) -> Enrolled | None:
+        """Find the card enrolled by one operation."""
+        return self._enrolled("SELECT * FROM enrolment WHERE op_id = ?", op_id)
+
+    def _enrolled(self, query: str, value: str) -> Enrolled | None:
+        row = self._db.execute(query, (value,)).fetchone()
+        if row is None:
+            return None
+        return Enrolled(
+            row["token"],
+            row["op_id"],
+            row["scenario"],
+            bool(row["code_right"]),
+            tuple(row["schemes"].split()),
+            row["bin"],
+            row["last4"],
+            Money(row["amount_cents"], row["currency"]),
+        )
+
+    def enrol(self, card: Enrolled, at: datetime) -> None:
+        """Write one card down, without its number."""
+        known = (card.token, card.op_id, card.scenario, int(card.code_right), " ".join(card.schemes))
+        row = (*known, card.bin, card.last4, card.amount.cents, card.amount.currency, at.isoformat())
+        self._db.execute("INSERT INTO enrolment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def entry(self, op_id: str) -> Entry | None:
+        """Find one authorisation, or its tombstone."""
+        row = self._db.execute("SELECT * FROM authorisation WHERE op_id = ?", (op_id,)).fetchone()
+        return None if row is None else self._entry(row)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """List every authorisation, oldest first."""
+        return tuple(self._entry(row) for row in self._db.execute("SELECT * FROM authorisation ORDER BY rowid"))
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        refunds = self._db.execute(
+            "SELECT op_id, amount_cents, currency FROM message"
+            " WHERE about = ? AND verb = 'refund' AND outcome = 'approved' ORDER BY rowid",
+            (row["op_id"],),
+        )
+        return Entry(
+            row["op_id"],
+            row["token"],
+            row["scheme"],
+            Money(row["amount_cents"], row["currency"]),
+            row["state"],
+            row["captured_cents"],
+            row["refunded_cents"],
+            row["silences"],
+            tuple((refund["op_id"], Money(refund["amount_cents"], refund["currency"])) for refund in refunds),
+        )
+
+    def enter(self, entry: Entry) -> None:
+        """Write a new authorisation, or a tombstone in the place of one."""
+        self._db.execute(
+            "INSERT INTO authorisation (op_id, token, scheme, amount_cents, currency, state) VALUES (?, ?, ?, ?, ?, ?)",
+            (entry.op_id, entry.token, entry.scheme, entry.amount.cents, entry.amount.currency, entry.state),
+        )
+
+    def change(self, entry: Entry) -> None:
+        """Write how an authorisation stands now; the table's checks are the last word on its sums."""
+        self._db.execute(
+            "UPDATE authorisation SET state = ?, captured_cents = ?, refunded_cents = ?, silences = ? WHERE op_id = ?",
+            (entry.state, entry.captured_cents, entry.refunded_cents, entry.silences, entry.op_id),
+        )
+
+    def moves(self, day: str) -> tuple[tuple[str, str, str, Money, str], ...]:
+        """List the messages of one UTC day that changed the book: id, verb, about, amount and instant."""
+        rows = self._db.execute(
+            "SELECT * FROM message WHERE substr(at, 1, 10) = ? AND outcome IN ('approved', 'reversed') ORDER BY rowid",
+            (day,),
+        )
+        return tuple(
+            (row["op_id"], row["verb"], row["about"], Money(row["amount_cents"], row["currency"]), row["at"])
+            for row in rows
+        )
+
+
+def _answer(row: sqlite3.Row) -> Answer:
+    return Answer(
+        row["op_id"],
+        Outcome(row["outcome"]),
+        Money(row["amount_cents"], row["currency"]),
+        row["response_code"],
+        row["family"],
+        row["authorisation_number"],
+    )

@@ -1,0 +1,208 @@
+"""An acquirer reached over HTTP: the same contract, with a network in the way.
+
+A decline is only ever an explicit one. Silence, cut connections, other statuses, other ids, other amounts, words we do
+not know: all of it raises :class:`AcquirerUnreachable`, and the caller asks :meth:`RemoteAcquirer.status` later.
+"""
+
+import ipaddress
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import requests
+
+from gateway.acquirers import Answer, Enrolment, Outcome
+from gateway.acquirers.wire import (
+    BODY_BYTES_MAX,
+    AnswerReply,
+    AuthoriseAsked,
+    CardRefusedReply,
+    ContradictionReply,
+    EnrolAsked,
+    EnrolReply,
+    SchemesAsked,
+    SchemesReply,
+    Shape,
+    ShapeT,
+    StatusAsked,
+    TargetAsked,
+    Unreadable,
+    read,
+)
+from gateway.core.card import CardEntry
+from gateway.core.errors import AcquirerUnreachable, CardRefused, SettingsError
+from gateway.core.money import Money
+
+# What each verb may come to; any other word is unclear.
+_OUTCOMES = {
+    "authorise": {Outcome.APPROVED, Outcome.DECLINED},
+    "status": set(Outcome),
+    "reverse": {Outcome.REVERSED, Outcome.DECLINED},
+    "capture": {Outcome.APPROVED, Outcome.DECLINED},
+    "refund": {Outcome.APPROVED, Outcome.DECLINED},
+}
+
+# Verbs whose approval carries the issuer's six characters.
+_NUMBERED = {"authorise", "status"}
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long to wait: an issuer may take long, a connection may not (GOV.UK Pay: shorter values raised errors)."""
+
+    connect_seconds: float = 3.0
+    answer_seconds: float = 25.0
+
+
+class RemoteAcquirer:
+    """A client of one acquirer.
+
+    :param base_url: https anywhere, or plain http on this machine only, because the first message carries a card
+
+    Raises :class:`SettingsError` for any other address.
+    """
+
+    name = "remote"
+
+    def __init__(self, base_url: str, *, deadlines: Deadlines | None = None) -> None:
+        _check_address(base_url)
+        self._base_url = base_url.rstrip("/")
+        self._deadlines = deadlines or Deadlines()
+
+    def schemes(self, bin: str) -> tuple[str, ...]:
+        """Name the brands of the cards that begin so; none when the acquirer cannot say, for no money depends on it."""
+        try:
+            return read(SchemesReply, self._post("schemes", SchemesAsked(bin=bin)).body).schemes
+        except (AcquirerUnreachable, ValueError):
+            return ()
+
+    def enrol(self, card: CardEntry, amount: Money, *, op_id: str) -> Enrolment:
+        """Exchange a card for a token."""
+        asked = EnrolAsked.of(card, amount, op_id)
+        said = self._post("enrol", asked)
+        if said.status == 422:
+            refusal = _read("enrol", CardRefusedReply, said.body)
+            raise CardRefused(refusal.field, refusal.rule)
+        reply = _read("enrol", EnrolReply, said.body)
+        if (reply.op_id, reply.amount_cents, reply.currency) != (op_id, amount.cents, amount.currency):
+            raise AcquirerUnreachable("enrol: the answer is to another question")
+        return reply.enrolment
+
+    def authorise(self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str) -> Answer:
+        """Ask for the money, once per ``op_id``."""
+        asked = AuthoriseAsked(
+            op_id=op_id,
+            amount_cents=amount.cents,
+            currency=amount.currency,
+            token=token,
+            scheme=scheme,
+            authentication=authentication,
+        )
+        return self._ask("authorise", asked, op_id, amount)
+
+    def status(self, op_id: str, amount: Money) -> Answer:
+        """Say what became of an authorisation."""
+        asked = StatusAsked(op_id=op_id, amount_cents=amount.cents, currency=amount.currency)
+        return self._ask("status", asked, op_id, amount)
+
+    def reverse(self, target: str, amount: Money, *, op_id: str) -> Answer:
+        """Undo an authorisation, seen or not."""
+        return self._aim("reverse", target, amount, op_id)
+
+    def capture(self, target: str, amount: Money, *, op_id: str) -> Answer:
+        """Have the authorised money paid out."""
+        return self._aim("capture", target, amount, op_id)
+
+    def refund(self, target: str, amount: Money, *, op_id: str) -> Answer:
+        """Give back part or all of a captured authorisation."""
+        return self._aim("refund", target, amount, op_id)
+
+    def _aim(self, verb: str, target: str, amount: Money, op_id: str) -> Answer:
+        asked = TargetAsked(op_id=op_id, amount_cents=amount.cents, currency=amount.currency, target=target)
+        return self._ask(verb, asked, op_id, amount)
+
+    def _ask(self, verb: str, asked: Shape, op_id: str, amount: Money) -> Answer:
+        said = self._post(verb, asked)
+        if said.status != 200:
+            raise AcquirerUnreachable(f"{verb}: HTTP {said.status}")
+        reply = _read(verb, AnswerReply, said.body)
+        if (reply.op_id, reply.amount_cents, reply.currency) != (op_id, amount.cents, amount.currency):
+            raise AcquirerUnreachable(f"{verb}: the answer is to another question")
+        if reply.outcome not in _OUTCOMES[verb]:
+            raise AcquirerUnreachable(f"{verb}: {reply.outcome} is no answer to that")
+        if verb in _NUMBERED and (reply.outcome is Outcome.APPROVED) != bool(reply.authorisation_number):
+            raise AcquirerUnreachable(f"{verb}: an authorisation number goes with an approval, and only with one")
+        return reply.answer
+
+    def _post(self, verb: str, asked: Shape) -> "_Said":
+        until = time.monotonic() + self._deadlines.answer_seconds
+        try:
+            # One connection per message: a kept one may have died, and its error would look like a lost message.
+            with (
+                _session() as session,
+                session.post(
+                    f"{self._base_url}/{verb}",
+                    data=asked.model_dump_json().encode(),
+                    headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+                    timeout=(self._deadlines.connect_seconds, self._deadlines.answer_seconds),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                body = _body(response, until)
+        except (requests.RequestException, OSError) as error:
+            # Not chained: the exception holds the request, and the request may hold a card.
+            raise AcquirerUnreachable(f"{verb}: {type(error).__name__}") from None
+        if response.status_code == 409:
+            _read(verb, ContradictionReply, body)
+            raise ValueError(f"{verb}: the acquirer knows this operation id for something else")
+        if response.status_code != 200 and (verb, response.status_code) != ("enrol", 422):
+            raise AcquirerUnreachable(f"{verb}: HTTP {response.status_code}")
+        return _Said(response.status_code, body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    status: int
+    body: bytes
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # No proxy, no .netrc: nothing in the environment may lead a card elsewhere.
+    session.trust_env = False
+    return session
+
+
+def _body(response: requests.Response, until: float) -> bytes:
+    body = b""
+    # Byte by byte: a larger piece would be waited for until whole, however slowly it trickles in.
+    for piece in response.iter_content(1):
+        body += piece
+        if len(body) > BODY_BYTES_MAX:
+            raise AcquirerUnreachable("the answer is too long")
+        if time.monotonic() > until:
+            raise AcquirerUnreachable("the answer is too slow")
+    return body
+
+
+def _read(verb: str, shape: type[ShapeT], body: bytes) -> ShapeT:
+    try:
+        return read(shape, body)
+    except Unreadable as error:
+        raise AcquirerUnreachable(f"{verb}: {error}") from error
+
+
+def _check_address(base_url: str) -> None:
+    parts = urlsplit(base_url)
+    is_plain_here = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    is_bare = not (parts.query or parts.fragment or parts.username or parts.password)
+    if not (parts.hostname and is_bare and (parts.scheme == "https" or is_plain_here)):
+        raise SettingsError(("acquirer address: use https, or http on a loopback address, without user or query",))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

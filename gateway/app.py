@@ -1,0 +1,258 @@
+"""The composition root: the only place that knows which plugs exist and builds everything once.
+
+``build`` makes the parts every process needs (web, worker, commands); ``create_app`` adds the web. Nothing here
+decides anything about payments.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, g, request
+from flask.sessions import SecureCookieSessionInterface
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from gateway import migrations
+from gateway import settings as settings_
+from gateway.acquirers import Acquirer, cards
+from gateway.acquirers.remote import RemoteAcquirer
+from gateway.acquirers.simulator import Simulator
+from gateway.channels import Channel
+from gateway.channels.confirmation import ConfirmationChannel
+from gateway.channels.email import EmailChannel, Relay, Security
+from gateway.channels.inbox import Inbox
+from gateway.channels.sealed import Seal, SealedChannel
+from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
+from gateway.checkout import Checkout, Desk
+from gateway.clock import utc_now
+from gateway.core.errors import SettingsError
+from gateway.dialects import Dialect
+from gateway.dialects.native import NativeDialect, NativeMerchant
+from gateway.keys import Keys
+from gateway.metrics import REQUESTS, SECONDS
+from gateway.outbox import Deliverer, Outbox, Recipients
+from gateway.receipts.mail import environment
+from gateway.settings import Merchant, Settings
+from gateway.store import Store, StoreBusy, open_engine, wake
+from gateway.web import Services, init_headers
+from gateway.web.entry import entry
+from gateway.web.errors import init_errors
+from gateway.web.links import Links
+from gateway.web.ops import ops
+from gateway.web.pages import pages
+from gateway.web.rendering import init_rendering
+from gateway.web.testkit import make_testkit
+from gateway.web.tickets import tickets
+
+log = logging.getLogger(__name__)
+
+# Three missed beats of the worker (it beats every five seconds) and a margin.
+_WORKER_SILENCE = timedelta(seconds=20)
+_BODY_MAX = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What web, worker and commands share."""
+
+    settings: Settings
+    keys: Keys
+    store: Store
+    checkout: Checkout
+    outbox: Outbox
+    dialects: Mapping[str, Dialect]
+    links: Links
+    seal: Seal
+    inbox: Inbox
+    now: Callable[[], datetime]
+
+    def deliverer(self, on_done: Callable[[], None] = lambda: None) -> Deliverer:
+        """Make the part of a worker that carries notices out."""
+        channels = {channel.name: channel for channel in _channels(self)}
+        return Deliverer(self.store, channels, self.now, on_done=on_done)
+
+    def faults(self) -> tuple[str, ...]:
+        """Say what keeps this server from taking payments."""
+        try:
+            if not migrations.is_current(self.store.engine):
+                return ("database: the schema is not current; run `guichet db upgrade`",)
+            with self.store.transaction() as tx:
+                tx.notices.beat("readyz", datetime(1970, 1, 1, tzinfo=UTC))
+                beat = tx.notices.last_beat()
+        except (StoreBusy, OSError):
+            return ("database: no answer",)
+        if beat is None or self.now() - beat > _WORKER_SILENCE:
+            return ("worker: no heartbeat; start `guichet worker`",)
+        return ()
+
+    def figures(self) -> Mapping[str, Mapping[str, int]]:
+        """Count what needs watching."""
+        with self.store.reading() as tx:
+            return {"notices": tx.notices.count_by_state(), "attempts": tx.attempts.count_by_status()}
+
+
+def load_settings(home: Path) -> Settings:
+    """Read this server's settings."""
+    return settings_.load(home, os.environ)
+
+
+def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
+    """Build everything below the web. Raises :class:`SettingsError` with every fault."""
+    settings.var.mkdir(mode=0o700, exist_ok=True)
+    keys = Keys.load(settings.home / "keys", now())
+    dialects: dict[str, Dialect] = {"native": _native(settings, keys)}
+    engine = open_engine(settings.sqlalchemy_url)
+    store = Store(engine, {merchant.id: merchant.payee for merchant in settings.merchants.values()})
+    recipients = {m.id: Recipients(m.notify_url, m.managers) for m in settings.merchants.values()}
+    bell = wake.caller(engine, settings.var / "wake")
+    outbox = Outbox(store, dialects=dialects, recipients=recipients, now=now, wake=bell)
+    seal = Seal(keys.secrets("seal"))
+    desk = Desk(
+        store=store,
+        acquirer=_acquirer(settings, now),
+        outbox=outbox,
+        merchants=settings.merchants,
+        now=now,
+        code_key=keys.secrets("code")[-1],
+        seal=seal.seal,
+        host=urlsplit(settings.base_url).hostname or "",
+        zone=ZoneInfo(settings.timezone),
+    )
+    return Parts(
+        settings=settings,
+        keys=keys,
+        store=store,
+        checkout=Checkout(desk),
+        outbox=outbox,
+        dialects=dialects,
+        links=Links(settings.base_url, keys.secrets("page"), keys.secrets("ticket")),
+        seal=seal,
+        inbox=Inbox(settings.var / "inbox"),
+        now=now,
+    )
+
+
+def _native(settings: Settings, keys: Keys) -> NativeDialect:
+    merchants = {merchant.id: _native_merchant(merchant) for merchant in settings.merchants.values()}
+    return NativeDialect(merchants, keys, settings.base_url, loopback_allowed=settings.loopback_callbacks)
+
+
+def _native_merchant(merchant: Merchant) -> NativeMerchant:
+    return NativeMerchant(
+        id=merchant.id,
+        portal=merchant.portal,
+        callback_urls=merchant.callback_urls,
+        return_urls=merchant.return_urls,
+        notify_url=merchant.notify_url,
+        currencies=frozenset({merchant.currency}),
+        amount_max=merchant.amount_cents_max,
+        email_rule=merchant.email_rule,
+        mode=merchant.mode,
+    )
+
+
+def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
+    table = cards.load(settings.home / "config/test_cards.toml")
+    if settings.acquirer.kind == "remote":
+        return RemoteAcquirer(settings.acquirer.url)
+    return Simulator(settings.var / "bank.sqlite", table, now=now)
+
+
+def _channels(parts: Parts) -> list[Channel]:
+    smtp, sms, home = parts.settings.smtp, parts.settings.sms, parts.settings.home
+    relay = Relay(smtp.host, smtp.port, Security(smtp.security), smtp.username, smtp.password)
+    templates = environment(home / "checkout_templates")
+    text: Channel = InboxSms(parts.inbox)
+    if sms.driver == "http":
+        text = HttpSms(Provider(sms.url, sms.fields, Encoding(sms.encoding), sms.token))
+    return [
+        ConfirmationChannel(parts.dialects, allow_loopback=parts.settings.loopback_callbacks),
+        EmailChannel("payer_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
+        EmailChannel("merchant_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
+        SealedChannel(text, parts.seal),
+    ]
+
+
+class _Sessions(SecureCookieSessionInterface):
+    # itsdangerous signs with SHA-1 unless told otherwise.
+    digest_method = staticmethod(sha256)
+
+
+def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: Settings | None = None) -> Flask:
+    """Make the web application. Raises :class:`SettingsError` with every fault."""
+    settings = settings or load_settings(home)
+    parts = build(settings, now)
+    app = Flask("gateway", static_folder=str(home / "checkout_templates/static"), template_folder=None)
+    is_https = settings.base_url.startswith("https://")
+    _configure(app, parts, is_https=is_https)
+    app.extensions["gateway"] = Services(
+        settings=settings,
+        keys=parts.keys,
+        checkout=parts.checkout,
+        dialects=parts.dialects,
+        links=parts.links,
+        now=now,
+        faults=parts.faults,
+        figures=parts.figures,
+    )
+    init_rendering(app, home)
+    init_headers(app, is_https=is_https)
+    init_errors(app)
+    csrf = CSRFProtect(app)
+    csrf.exempt(entry)
+    for blueprint in (entry, pages, tickets, ops):
+        app.register_blueprint(blueprint)
+    if settings.is_test_kit_on:
+        app.register_blueprint(make_testkit(parts.inbox, cards.load(home / "config/test_cards.toml")))
+    _measure(app)
+    if settings.web.proxies:
+        hops = settings.web.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _configure(app: Flask, parts: Parts, *, is_https: bool) -> None:
+    *older, newest = parts.keys.secrets("cookie")
+    host = urlsplit(parts.settings.base_url).hostname or ""
+    loopback = ["localhost", "127.0.0.1"] if host in ("localhost", "127.0.0.1") else []
+    app.session_interface = _Sessions()
+    app.config.update(
+        SECRET_KEY=newest,
+        SECRET_KEY_FALLBACKS=older,
+        SESSION_COOKIE_NAME="__Host-guichet" if is_https else "guichet",
+        SESSION_COOKIE_SECURE=is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        MAX_CONTENT_LENGTH=_BODY_MAX,
+        MAX_FORM_MEMORY_SIZE=_BODY_MAX,
+        MAX_FORM_PARTS=30,
+        TRUSTED_HOSTS=[host, *loopback],
+        # The pages send no Referer, by policy; the token and the SameSite cookie prove where a post comes from.
+        WTF_CSRF_SSL_STRICT=False,
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+
+
+def _measure(app: Flask) -> None:
+    @app.before_request
+    def _start() -> None:
+        g.started = monotonic()
+
+    @app.after_request
+    def _count(response: Response) -> Response:
+        endpoint = request.endpoint or "none"
+        REQUESTS.labels(endpoint, request.method, response.status_code).inc()
+        SECONDS.labels(endpoint).observe(monotonic() - g.get("started", monotonic()))
+        return response
+
+
+__all__ = ["Parts", "SettingsError", "build", "create_app", "load_settings"]

@@ -1,0 +1,46 @@
+"""Contract of the channel socket: one way a notice leaves the gateway.
+
+A channel is handed a notice and brings it out once, or says why it could not. It decides nothing about retries: the
+outbox does, from what :class:`~gateway.core.errors.DeliveryFailed` says. Channels know no database.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from gateway.core.payment import Event, PaymentResult
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to tell one receiver.
+
+    :ivar id: the same over all tries
+    :ivar target: a mail address, a telephone number (E.164) or a URL, as the channel wants
+    :ivar result: the payment as it stands
+    :ivar event: the fact that is told
+    :ivar body: bytes made once and kept over all tries, for the channels that have them (a confirmation, an SMS in UTF-8)
+    """
+
+    id: str
+    channel: str
+    target: str
+    result: PaymentResult
+    event: Event
+    body: bytes = b""
+
+
+class Channel(Protocol):
+    """Delivers notices of one kind."""
+
+    name: str
+
+    def deliver(self, notice: Notice, now: datetime) -> None:
+        """Bring the notice out, once.
+
+        Raises :class:`~gateway.core.errors.DeliveryFailed`.
+        """
+        ...
+
+
+__all__ = ["Channel", "Notice"]

@@ -1,0 +1,79 @@
+"""The confirmation: a signed POST to the merchant's own address, as its dialect words it.
+
+Only addresses the merchant registered come here. The name is resolved once, the address checked against the special
+ranges and connected to as checked; redirects and proxy variables are not followed. What the receiver answers is judged
+by its status alone.
+"""
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+
+import requests
+from requests_hardened import Config, HTTPSession, Manager
+
+from gateway.channels import Notice
+from gateway.core.errors import DeliveryFailed
+from gateway.dialects import Dialect
+
+# Seconds: to connect, and between two bytes of the answer. The lease of a notice is far longer.
+_TIMEOUT = (3.0, 12.0)
+_GONE = 410
+_BODY_MAX = 16 * 1024
+
+
+class ConfirmationChannel:
+    """Posts notices to merchants.
+
+    :param allow_loopback: development only; otherwise this machine and all private ranges are refused
+    """
+
+    name = "confirmation"
+
+    def __init__(self, dialects: Mapping[str, Dialect], *, allow_loopback: bool) -> None:
+        self._dialects = dialects
+        self._manager = Manager(
+            Config(
+                ip_filter_enable=True,
+                ip_filter_allow_loopback_ips=allow_loopback,
+                never_redirect=True,
+                default_timeout=_TIMEOUT,
+            )
+        )
+        self._local = threading.local()
+
+    def _session(self) -> HTTPSession:
+        # Connections are kept alive per thread; requests' sessions are not made to be shared.
+        if not hasattr(self._local, "session"):
+            session = self._manager.get_session()
+            session.trust_env = False
+            self._local.session = session
+        kept: HTTPSession = self._local.session
+        return kept
+
+    def deliver(self, notice: Notice, now: datetime) -> None:
+        """Post the notice once. Raises :class:`DeliveryFailed` for anything but a 2xx."""
+        dialect = self._dialects[notice.result.dialect]
+        call = dialect.delivery(notice.result, notice.id, notice.body, now)
+        try:
+            reply = self._session().request(
+                call.method, notice.target, data=call.body, headers=dict(call.headers), stream=True
+            )
+        except requests.RequestException as error:
+            raise DeliveryFailed(type(error).__name__) from error
+        with reply:
+            self._judge(reply)
+
+    @staticmethod
+    def _judge(reply: requests.Response) -> None:
+        if 200 <= reply.status_code < 300:
+            # Read what little there is, so that the connection can be used again; never more.
+            if int(reply.headers.get("Content-Length") or _BODY_MAX + 1) <= _BODY_MAX:
+                reply.content  # noqa: B018 - reading is the point
+            return
+        after = reply.headers.get("Retry-After", "")
+        raise DeliveryFailed(
+            f"HTTP {reply.status_code}",
+            again=reply.status_code != _GONE,
+            retry_after_seconds=int(after) if after.isdigit() and reply.status_code in (429, 503) else None,
+        )

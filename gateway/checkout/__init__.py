@@ -1,0 +1,24 @@
+"""The payer's and the merchant's verbs: what may happen to a payment, in the order of one payment's life."""
+
+from gateway.checkout.desk import Desk
+from gateway.checkout.opening import Opening
+from gateway.checkout.paying import Paying, Situation, Stage
+from gateway.checkout.refunding import Refunding
+from gateway.checkout.settling import Settling
+
+__all__ = ["Checkout", "Desk", "Situation", "Stage"]
+
+
+class Checkout:
+    """All the verbs, grouped by whose they are."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.opening = Opening(desk)
+        self.paying = Paying(desk)
+        self.settling = Settling(desk)
+        self.refunding = Refunding(desk, self.settling)
+
+    def sweep(self) -> int:
+        """Settle what silence, crashes and idle payers left open; returns how many things were looked at."""
+        return self.settling.sweep() + self.refunding.sweep()

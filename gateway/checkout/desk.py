@@ -1,0 +1,96 @@
+"""What every verb of the checkout works with, and the two things they all do: note a fact, close a payment."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from gateway.acquirers import Acquirer
+from gateway.core.errors import NotFound
+from gateway.core.payment import AttemptStatus, Event, Status
+from gateway.outbox import PUBLIC_EVENTS, Outbox
+from gateway.settings import Merchant
+from gateway.store import Store, Transaction
+from gateway.store.payments import PaymentRow
+
+# How a payment ends, and the news of it.
+_NEWS = {
+    Status.PAID: "payment.succeeded",
+    Status.FAILED: "payment.refused",
+    Status.CANCELLED: "payment.cancelled",
+    Status.EXPIRED: "payment.expired",
+}
+
+
+class Chance(Protocol):
+    """Where ids and codes come from; ``random.SystemRandom`` outside simulations."""
+
+    def randrange(self, stop: int) -> int: ...
+    def randbytes(self, n: int) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The collaborators of the checkout.
+
+    :ivar code_key: the key one-time codes are kept under (HMAC-SHA-256)
+    :ivar seal: makes a code's SMS unreadable while it waits in the outbox
+    :ivar host: the host name the payer's browser shows, for the origin-bound line of the SMS
+    :ivar test_phone: where codes go in test mode when the portal gave no telephone (E.164)
+    """
+
+    store: Store
+    acquirer: Acquirer
+    outbox: Outbox
+    merchants: Mapping[str, Merchant]
+    now: Callable[[], datetime]
+    code_key: bytes
+    seal: Callable[[bytes], bytes]
+    host: str
+    zone: ZoneInfo
+    test_phone: str = "+33639980123"
+    chance: Chance = field(default_factory=random.SystemRandom)
+
+    def new_id(self, prefix: str) -> str:
+        """Draw a public id such as ``pay_5f0c...``: 96 random bits, no dot (Standard Webhooks forbids it in ids)."""
+        return f"{prefix}_{self.chance.randbytes(12).hex()}"
+
+    def merchant(self, merchant_id: str) -> Merchant:
+        """Look a merchant up. Raises :class:`NotFound`."""
+        if merchant_id not in self.merchants:
+            raise NotFound("no such merchant")
+        return self.merchants[merchant_id]
+
+    def note(self, tx: Transaction, row: PaymentRow, kind: str, **facts: str) -> Event:
+        """Append a fact to a payment's history, and promise the news of it to those who must know."""
+        event = tx.payments.record(row.id, self.new_id("evt"), kind, self.now(), facts)
+        if kind in PUBLIC_EVENTS:
+            result = tx.payments.result(tx.payments.by_id(row.id))
+            self.outbox.announce(tx, row.id, result, event, row.dialect)
+        return event
+
+    def close(self, tx: Transaction, row: PaymentRow, status: Status, **facts: str) -> None:
+        """End an unpaid payment: abandon what waits for the payer, free its debts, tell the news."""
+        now = self.now()
+        if front := tx.attempts.front(row.id):
+            tx.attempts.move(front, AttemptStatus.ABANDONED, ended_at=now, token="")
+        tx.payments.move(row, status, ended_at=now)
+        merchant = self.merchants.get(row.merchant_id)
+        rest = timedelta(minutes=merchant.retry_lock_minutes if merchant else 0)
+        tx.debts.free_all(row.id, now + rest if rest else None)
+        self.note(tx, row, _NEWS[status], **facts)
+
+    def give_up(self, tx: Transaction, row: PaymentRow, otherwise: Status, **facts: str) -> None:
+        """End a payment the payer left: refused when a card was refused before, ``otherwise`` when none was."""
+        status = Status.FAILED if tx.attempts.count_refused(row.id) else otherwise
+        self.close(tx, row, status, **facts)
+
+    def deadline(self, merchant: Merchant, pay_before: date | None, now: datetime) -> datetime:
+        """Say until when a new page may be used: the merchant's minutes, cut at the end of the last payable day."""
+        until = now + timedelta(minutes=merchant.page_minutes)
+        if pay_before is None:
+            return until
+        midnight = datetime.combine(pay_before + timedelta(days=1), time(), self.zone)
+        return min(until, midnight.astimezone(now.tzinfo))

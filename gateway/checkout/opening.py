@@ -1,0 +1,139 @@
+"""How a payment begins: a signed request is taken once, and a debt is promised to one payment at a time."""
+
+import logging
+
+from gateway.checkout.desk import Desk
+from gateway.core.errors import NotFound, RequestConflict, WrongStatus
+from gateway.core.payment import LIVE, Kind, Line, PaymentRequest, PaymentResult, Status
+from gateway.dialects import Open
+from gateway.store import Transaction
+from gateway.store.payments import PaymentRow
+
+log = logging.getLogger(__name__)
+
+# Two requests for one debt may cross; the slower starts again and then sees the faster one's payment.
+_ROUNDS = 3
+
+
+class Opening:
+    """The merchant's way in, and what it may ask later."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def open(self, command: Open, dialect: str) -> tuple[PaymentResult, bool]:
+        """Open a payment, or find the one the same request opened before; the flag says whether it is new.
+
+        The same ``jti`` again, or the same wish for the same debts while their payment is still open, gives the same
+        payment. Raises :class:`RequestConflict` (``jti_reused``, ``debt_locked``, ``debt_already_paid``).
+        """
+        for _ in range(_ROUNDS - 1):
+            try:
+                return self._open(command, dialect)
+            except WrongStatus:
+                continue
+        return self._open(command, dialect)
+
+    def _open(self, command: Open, dialect: str) -> tuple[PaymentResult, bool]:
+        signed = command.signed
+        with self._desk.store.transaction() as tx:
+            if seen := tx.payments.signed(signed.merchant, signed.jti):
+                if seen.kind != "open" or seen.digest != signed.digest:
+                    raise RequestConflict("jti_reused", "draw a new jti for each new request")
+                return tx.payments.result(tx.payments.by_id(seen.payment_id)), False
+            row = self._twin(tx, command)
+            created = row is None
+            if row is None:
+                row = self._insert(tx, command, dialect)
+            tx.payments.add_signed(
+                signed.merchant, signed.jti, kind="open", digest=signed.digest, payment_id=row.id, at=self._desk.now()
+            )
+            if created:
+                self._desk.note(tx, row, "payment.created", dialect=dialect)
+                log.info("payment created", extra={"payment": row.public_id, "merchant": row.merchant_id})
+            return tx.payments.result(row if not created else tx.payments.by_id(row.id)), created
+
+    def _twin(self, tx: Transaction, command: Open) -> PaymentRow | None:
+        """Find the open payment this request asks for again, freeing debts whose page has run out on the way."""
+        request = command.request
+        twin = None
+        for row in tx.payments.by_reference(frozenset({request.merchant}), request.reference):
+            if row.status in LIVE and row.digest == command.signed.digest and not self._expired(tx, row):
+                twin = row
+        return twin
+
+    def _expired(self, tx: Transaction, row: PaymentRow) -> bool:
+        if row.status == Status.WORKING or row.expires_at > self._desk.now():
+            return False
+        self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
+        return True
+
+    def _insert(self, tx: Transaction, command: Open, dialect: str) -> PaymentRow:
+        desk, request, now = self._desk, command.request, self._desk.now()
+        merchant = desk.merchant(request.merchant)
+        payment_id = tx.payments.add(
+            request,
+            public_id=desk.new_id("pay"),
+            dialect=dialect,
+            mode=merchant.mode,
+            digest=command.signed.digest,
+            created_at=now,
+            expires_at=desk.deadline(merchant, request.pay_before, now),
+            attempts_max=merchant.attempts_max,
+        )
+        row = tx.payments.by_id(payment_id)
+        # One order of locking for everybody, so that two payments of the same debts cannot wait for each other.
+        for position, line in sorted(enumerate(request.lines), key=lambda pair: pair[1].reference):
+            debt_id = self._take(tx, request, line, row)
+            tx.payments.add_line(payment_id, position, debt_id, line)
+        return row
+
+    def _take(self, tx: Transaction, request: PaymentRequest, line: Line, row: PaymentRow) -> int:
+        """Lock one debt for the payment ``row``."""
+        year, now = request.fiscal_year, self._desk.now()
+        if request.kind is Kind.TOP_UP:
+            return tx.debts.add(request.merchant, year, line.reference, row.public_id, row.id)
+        debt = tx.debts.latest(request.merchant, year, line.reference)
+        if debt is None:
+            return tx.debts.add(request.merchant, year, line.reference, "", row.id)
+        if debt.state == "paid":
+            if not self._desk.merchant(request.merchant).allow_repeat:
+                raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
+            number = int(debt.occurrence.removeprefix("#") or 1) + 1
+            return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
+        if debt.state != "open" and not self._expired(tx, tx.payments.by_id(debt.holder_id)):
+            raise self._conflict(tx, "debt_locked", line, debt.holder_id)
+        if debt.state == "open" and debt.locked_until and debt.locked_until > now:
+            raise RequestConflict(
+                "debt_locked", f"{line.reference} may be paid again from {debt.locked_until:%H:%M} UTC"
+            )
+        tx.debts.lock(debt.id, row.id, now)
+        return int(debt.id)
+
+    @staticmethod
+    def _conflict(tx: Transaction, code: str, line: Line, holder: int) -> RequestConflict:
+        other = tx.payments.by_id(holder)
+        fix = {
+            "debt_already_paid": f"{line.reference} was paid; look that payment up instead of asking for it again",
+            "debt_locked": f"another payment of {line.reference} is open until {other.expires_at:%H:%M} UTC; "
+            "finish or cancel it first",
+        }[code]
+        return RequestConflict(code, fix, other.public_id)
+
+    def look_up(self, merchants: frozenset[str], public_id: str) -> PaymentResult:
+        """Tell one payment to its own merchants. Raises :class:`NotFound` for anybody else's too."""
+        with self._desk.store.reading() as tx:
+            row = tx.payments.get(public_id)
+            if row.merchant_id not in merchants:
+                raise NotFound("no such payment")
+            return tx.payments.result(row)
+
+    def told(self, public_id: str) -> PaymentResult:
+        """Tell one payment to whoever holds a signed link to it."""
+        with self._desk.store.reading() as tx:
+            return tx.payments.result(tx.payments.get(public_id))
+
+    def find(self, merchants: frozenset[str], reference: str) -> tuple[PaymentResult, ...]:
+        """Tell the payments that carry a reference, newest first."""
+        with self._desk.store.reading() as tx:
+            return tuple(tx.payments.result(row) for row in tx.payments.by_reference(merchants, reference))

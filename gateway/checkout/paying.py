@@ -1,0 +1,332 @@
+"""What a payer can do: see where things stand, enter a card, type the code, change card, cancel."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row
+
+from gateway.acquirers import Enrolment, Flow
+from gateway.channels.sms import compose_code_sms
+from gateway.checkout.desk import Desk
+from gateway.core.card import CardEntry
+from gateway.core.challenge import (
+    CHALLENGE_LIFE,
+    CODE_LIFE,
+    RESEND_AFTER,
+    SENDS_MAX,
+    TRIES_MAX,
+    Bound,
+    code_mac,
+    draw_code,
+    is_code,
+)
+from gateway.core.errors import AcquirerUnreachable, WrongStatus
+from gateway.core.money import Money
+from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.store import Transaction
+from gateway.store.payments import PaymentRow
+
+log = logging.getLogger(__name__)
+
+# Cards one payment may see, abandoned ones included: a page is no place to try cards out.
+_CARDS_MAX = 10
+
+
+class Stage(StrEnum):
+    """Which page a payment is at; the state decides, never the address."""
+
+    CARD = "card"
+    REVIEW = "review"
+    CHALLENGE = "challenge"
+    WAITING = "waiting"
+    PAID = "paid"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+_FINAL = {
+    Status.WORKING: Stage.WAITING,
+    Status.PAID: Stage.PAID,
+    Status.FAILED: Stage.REFUSED,
+    Status.CANCELLED: Stage.CANCELLED,
+    Status.EXPIRED: Stage.EXPIRED,
+}
+_BY_ATTEMPT = {
+    AttemptStatus.AUTHENTICATING: Stage.CHALLENGE,
+    AttemptStatus.AUTHENTICATED: Stage.REVIEW,
+    AttemptStatus.DECLINED: Stage.REFUSED,
+    AttemptStatus.AUTHN_FAILED: Stage.REFUSED,
+    AttemptStatus.REVERSED: Stage.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeView:
+    """What the code page shows of the challenge: never the code.
+
+    :ivar resend_at: when the next SMS may be asked for; ``None`` when it may be now
+    :ivar error: the latest code typed was not the right one
+    """
+
+    phone: str
+    tries_left: int
+    sends_left: int
+    resend_at: datetime | None
+    expires_at: datetime
+    error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where a payer stands."""
+
+    result: PaymentResult
+    stage: Stage
+    challenge: ChallengeView | None = None
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether another card may be tried."""
+        return self.stage is Stage.REFUSED and self.result.is_live
+
+
+class Paying:
+    """The payer's verbs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def show(self, public_id: str) -> Situation:
+        """Say where the payer stands; the first look opens the payment, a late one expires it."""
+        with self._desk.store.reading() as tx:
+            row = tx.payments.get(public_id)
+            if not self._must_touch(tx, row):
+                return self._situation(tx, row)
+        with self._desk.store.transaction() as tx:
+            row = tx.payments.get(public_id)
+            self._touch(tx, row)
+            return self._situation(tx, tx.payments.by_id(row.id))
+
+    def _must_touch(self, tx: Transaction, row: PaymentRow) -> bool:
+        now = self._desk.now()
+        if row.status not in (Status.CREATED, Status.OPENED):
+            return False
+        return row.status == Status.CREATED or row.expires_at <= now or self._idle_challenge(tx, row) is not None
+
+    def _idle_challenge(self, tx: Transaction, row: PaymentRow) -> Row[Any] | None:
+        front = tx.attempts.front(row.id)
+        challenge = tx.attempts.challenge(front.id) if front and front.status == AttemptStatus.AUTHENTICATING else None
+        return front if challenge and challenge.opened_at + CHALLENGE_LIFE <= self._desk.now() else None
+
+    def _touch(self, tx: Transaction, row: PaymentRow) -> None:
+        if row.status in (Status.CREATED, Status.OPENED) and row.expires_at <= self._desk.now():
+            self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
+        elif row.status == Status.CREATED:
+            tx.payments.move(row, Status.OPENED)
+            self._desk.note(tx, row, "payment.opened")
+        elif front := self._idle_challenge(tx, row):
+            self._fail_authentication(tx, row, front, family="challenge_timeout")
+
+    def _situation(self, tx: Transaction, row: PaymentRow) -> Situation:
+        result = tx.payments.result(row)
+        attempt = tx.attempts.latest(row.id)
+        stage = _FINAL.get(result.status)
+        if stage is None:
+            shown = attempt is not None and not attempt.dismissed
+            stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD
+        challenge = tx.attempts.challenge(attempt.id) if attempt and stage is Stage.CHALLENGE else None
+        return Situation(result, stage, self._view(attempt, challenge) if attempt and challenge else None)
+
+    def _view(self, attempt: Row[Any], challenge: Row[Any]) -> ChallengeView:
+        sends_left = SENDS_MAX - challenge.sends
+        resend_at = challenge.sent_at + RESEND_AFTER[challenge.sends - 1] if sends_left else None
+        return ChallengeView(
+            phone=attempt.phone,
+            tries_left=TRIES_MAX - challenge.tries,
+            sends_left=sends_left,
+            resend_at=resend_at if resend_at and resend_at > self._desk.now() else None,
+            expires_at=challenge.expires_at,
+            error=challenge.tries > 0,
+        )
+
+    def _payable(self, tx: Transaction, public_id: str) -> PaymentRow:
+        """Find a payment that still waits for the payer. Raises :class:`WrongStatus`."""
+        row = tx.payments.get(public_id)
+        if row.status not in (Status.CREATED, Status.OPENED) or row.expires_at <= self._desk.now():
+            raise WrongStatus("this payment does not wait for a card any more")
+        return row
+
+    def enter_card(self, public_id: str, card: CardEntry, *, scheme: str, email: str) -> None:
+        """Exchange the card for a token and begin an attempt; the number is known to nobody after this call.
+
+        :param scheme: the brand the payer chose on a co-badged card (regulation 2015/751 art. 8), or empty
+        :param email: where the receipt goes; empty keeps the merchant's
+
+        Raises :class:`CardRefused` for a card the acquirer does not take, :class:`WrongStatus` when it is too late.
+        """
+        with self._desk.store.reading() as tx:
+            row = self._payable(tx, public_id)
+            if tx.attempts.count(row.id) >= _CARDS_MAX:
+                raise WrongStatus("too many cards were entered on this page")
+        amount = Money(row.amount_cents, row.currency)
+        enrolment = self._enrol(card, amount)
+        with self._desk.store.transaction() as tx:
+            row = self._payable(tx, public_id)
+            if row.status == Status.CREATED:
+                self._touch(tx, row)
+                row = tx.payments.by_id(row.id)
+            self._supersede(tx, row)
+            if email:
+                tx.payments.set_receipt_email(row.id, email)
+            self._begin(tx, row, card, enrolment, scheme)
+
+    def _enrol(self, card: CardEntry, amount: Money) -> Enrolment | None:
+        try:
+            return self._desk.acquirer.enrol(card, amount, op_id=self._desk.new_id("op"))
+        except AcquirerUnreachable:
+            log.warning("acquirer silent at enrolment")
+            return None
+
+    def _supersede(self, tx: Transaction, row: PaymentRow) -> None:
+        if front := tx.attempts.front(row.id):
+            tx.attempts.move(front, AttemptStatus.ABANDONED, ended_at=self._desk.now(), token="")
+            self._desk.note(tx, row, "attempt.abandoned", attempt=front.public_id)
+
+    def _begin(
+        self, tx: Transaction, row: PaymentRow, card: CardEntry, enrolment: Enrolment | None, scheme: str
+    ) -> None:
+        schemes = enrolment.schemes if enrolment else (card.number.scheme,)
+        chosen = scheme if scheme in schemes else schemes[0]
+        phone = row.payer_phone or self._desk.test_phone
+        attempt_id = tx.attempts.add(
+            row.id,
+            public_id=self._desk.new_id("att"),
+            status=AttemptStatus.AUTHENTICATING,
+            scheme=chosen,
+            bin=card.number.bin,
+            last4=card.number.last4,
+            token=enrolment.token if enrolment else "",
+            flow=enrolment.flow if enrolment else "",
+            eci=enrolment.eci if enrolment else "",
+            phone=f"•• •• •• •• {phone[-2:]}",
+            started_at=self._desk.now(),
+        )
+        attempt = tx.attempts.get(attempt_id)
+        flow = enrolment.flow if enrolment else None
+        self._desk.note(tx, row, "attempt.started", attempt=attempt.public_id, scheme=chosen, flow=flow or "none")
+        if flow is Flow.CHALLENGE:
+            self._open_challenge(tx, row, attempt, phone)
+        elif flow in (Flow.FRICTIONLESS, Flow.ATTEMPTED):
+            tx.attempts.move(attempt, AttemptStatus.AUTHENTICATED, authentication=flow.value)
+            self._desk.note(tx, row, "attempt.authenticated", attempt=attempt.public_id, flow=flow)
+        elif enrolment is None:
+            self._fail_authentication(tx, row, attempt, family="technical")
+        else:
+            code = enrolment.response_code
+            self._fail_authentication(tx, row, attempt, family="authentication", response_code=code)
+
+    def _fail_authentication(
+        self, tx: Transaction, row: PaymentRow, attempt: Row[Any], *, family: str, response_code: str = ""
+    ) -> None:
+        """End an attempt nothing was sent for: always safe, nothing can have been debited."""
+        tx.attempts.move(
+            attempt,
+            AttemptStatus.AUTHN_FAILED,
+            response_family=family,
+            response_code=response_code,
+            ended_at=self._desk.now(),
+            token="",
+        )
+        self._desk.note(tx, row, "attempt.not_authenticated", attempt=attempt.public_id, family=family)
+        if tx.attempts.count_refused(row.id) >= row.attempts_max:
+            self._desk.close(tx, tx.payments.by_id(row.id), Status.FAILED, why=family)
+
+    # The code.
+
+    def _bound(self, row: PaymentRow, attempt: Row[Any]) -> Bound:
+        return Bound(attempt.public_id, row.merchant_id, Money(row.amount_cents, row.currency))
+
+    def _open_challenge(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], phone: str) -> None:
+        code, now = draw_code(self._desk.chance.randrange), self._desk.now()
+        mac = code_mac(self._desk.code_key, code, self._bound(row, attempt))
+        tx.attempts.open_challenge(attempt.id, mac, now, now + CODE_LIFE)
+        self._send(tx, row, attempt, code, phone)
+
+    def _send(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], code: str, phone: str) -> None:
+        event = self._desk.note(tx, row, "challenge.sent", attempt=attempt.public_id)
+        payee = self._desk.merchant(row.merchant_id).name
+        text = compose_code_sms(code, Money(row.amount_cents, row.currency), payee, self._desk.host, row.language)
+        sealed = self._desk.seal(text.encode())
+        self._desk.outbox.promise(tx, row.id, event, channel="sms", target=phone, body=sealed)
+
+    def resend_code(self, public_id: str) -> bool:
+        """Send a new code, which kills the old one; tries are not reset. False when it is too soon or too often."""
+        with self._desk.store.transaction() as tx:
+            row = self._payable(tx, public_id)
+            attempt = tx.attempts.front(row.id)
+            challenge = tx.attempts.challenge(attempt.id) if attempt else None
+            if attempt is None or challenge is None or challenge.sends >= SENDS_MAX:
+                return False
+            now, code = self._desk.now(), draw_code(self._desk.chance.randrange)
+            mac = code_mac(self._desk.code_key, code, self._bound(row, attempt))
+            wait = RESEND_AFTER[challenge.sends - 1]
+            if not tx.attempts.replace_code(attempt.id, mac, now, sent_before=now - wait, life=now + CODE_LIFE):
+                return False
+            self._send(tx, row, attempt, code, row.payer_phone or self._desk.test_phone)
+            return True
+
+    def answer_challenge(self, public_id: str, typed: str) -> bool:
+        """Compare a code, after the comparison was counted; true once, for the right one in time.
+
+        The count is committed before the comparison, so that parallel guesses cannot share a try.
+        """
+        with self._desk.store.transaction() as tx:
+            row = self._payable(tx, public_id)
+            attempt = tx.attempts.front(row.id)
+            if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
+                raise WrongStatus("no code is awaited")
+            counted = tx.attempts.count_try(attempt.id, self._desk.now())
+        with self._desk.store.transaction() as tx:
+            row, attempt = tx.payments.by_id(row.id), tx.attempts.get(attempt.id)
+            challenge = tx.attempts.challenge(attempt.id)
+            if attempt.status != AttemptStatus.AUTHENTICATING or challenge is None:
+                raise WrongStatus("the code was answered elsewhere")
+            if counted and is_code(self._desk.code_key, typed, challenge.code_mac, self._bound(row, attempt)):
+                return self._authenticate(tx, row, attempt)
+            self._desk.note(tx, row, "challenge.failed", attempt=attempt.public_id, tries=str(challenge.tries))
+            if challenge.tries >= TRIES_MAX:
+                self._fail_authentication(tx, row, attempt, family="challenge_failed")
+            return False
+
+    def _authenticate(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> bool:
+        if not tx.attempts.close_challenge(attempt.id, self._desk.now()):
+            raise WrongStatus("the code was used already")
+        proof = self._desk.new_id("auth")
+        tx.attempts.move(attempt, AttemptStatus.AUTHENTICATED, authentication=proof)
+        self._desk.note(tx, row, "attempt.authenticated", attempt=attempt.public_id, flow=Flow.CHALLENGE)
+        return True
+
+    # Going back, going away.
+
+    def change_card(self, public_id: str) -> None:
+        """Go back to the card page: from a refusal, or from a card that waits for its code or its confirmation."""
+        with self._desk.store.transaction() as tx:
+            row = self._payable(tx, public_id)
+            self._supersede(tx, row)
+            latest = tx.attempts.latest(row.id)
+            if latest is not None:
+                tx.attempts.dismiss(latest.id)
+
+    def cancel(self, public_id: str) -> None:
+        """End the payment because the payer says so; the debt is free at once. Nothing happens once it is over."""
+        with self._desk.store.transaction() as tx:
+            row = tx.payments.get(public_id)
+            if row.status == Status.CREATED:
+                self._touch(tx, row)
+                row = tx.payments.by_id(row.id)
+            if row.status == Status.OPENED:
+                self._desk.give_up(tx, row, Status.CANCELLED, by="payer")

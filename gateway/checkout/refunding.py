@@ -1,0 +1,157 @@
+"""What a merchant may do after, or instead of, the payment: cancel it while nobody pays, refund it once paid."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from gateway.acquirers import Outcome
+from gateway.checkout.desk import Desk
+from gateway.checkout.settling import Settling
+from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict
+from gateway.core.money import Money
+from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.dialects import Cancel, Refund
+from gateway.store import Transaction
+from gateway.store.payments import PaymentRow
+
+log = logging.getLogger(__name__)
+
+_SWEEP_LEASE = timedelta(seconds=60)
+
+
+class Refunding:
+    """The merchant's verbs on a payment it opened; each signed, each taken once by its ``jti``."""
+
+    def __init__(self, desk: Desk, settling: Settling) -> None:
+        self._desk, self._settling = desk, settling
+
+    def _own(self, tx: Transaction, command: Cancel | Refund) -> PaymentRow:
+        row = tx.payments.get(command.payment)
+        if row.merchant_id != command.signed.merchant:
+            raise NotFound("no such payment")
+        return row
+
+    def _seen(self, tx: Transaction, command: Cancel | Refund, kind: str) -> bool:
+        """Say whether this very request was taken before. Raises :class:`RequestConflict` (``jti_reused``)."""
+        signed = command.signed
+        seen = tx.payments.signed(signed.merchant, signed.jti)
+        if seen is None:
+            return False
+        if seen.kind != kind or seen.digest != signed.digest:
+            raise RequestConflict("jti_reused", "draw a new jti for each new request")
+        return True
+
+    def _keep(self, tx: Transaction, command: Cancel | Refund, kind: str, row: PaymentRow) -> None:
+        signed, now = command.signed, self._desk.now()
+        tx.payments.add_signed(
+            signed.merchant, signed.jti, kind=kind, digest=signed.digest, payment_id=row.id, at=now
+        )  # fmt: skip
+
+    def cancel(self, command: Cancel) -> PaymentResult:
+        """Close a payment nobody has begun to debit. Raises :class:`RequestConflict` (``payment_over``)."""
+        with self._desk.store.transaction() as tx:
+            row = self._own(tx, command)
+            if not self._seen(tx, command, "cancel"):
+                if row.status not in (Status.CREATED, Status.OPENED):
+                    raise RequestConflict("payment_over", f"the payment is {row.status}; look it up", row.public_id)
+                self._keep(tx, command, "cancel", row)
+                self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
+            return tx.payments.result(tx.payments.by_id(row.id))
+
+    def refund(self, command: Refund) -> PaymentResult:
+        """Give back part or all of a paid payment; the sum of refunds never exceeds it, whatever comes at once.
+
+        Raises :class:`RequestConflict` (``payment_over``, ``refund_exceeds``).
+        """
+        with self._desk.store.transaction() as tx:
+            row = self._own(tx, command)
+            if self._seen(tx, command, "refund"):
+                return tx.payments.result(row)
+            if row.status != Status.PAID or command.amount.currency != row.currency:
+                raise RequestConflict(
+                    "payment_over", f"only a paid payment in {row.currency} can be refunded", row.public_id
+                )
+            self._keep(tx, command, "refund", row)
+            refund_id = self._intend(tx, row, command)
+        self._ask(refund_id)
+        with self._desk.store.reading() as tx:
+            return tx.payments.result(tx.payments.by_id(row.id))
+
+    def _intend(self, tx: Transaction, row: PaymentRow, command: Refund) -> int:
+        now, op_id = self._desk.now(), self._desk.new_id("op")
+        tx.refunds.reserve(row.id, command.amount.cents)
+        attempt = tx.attempts.money(row.id)
+        tx.attempts.add_operation(op_id, attempt.id, "refund", command.amount.cents, now)
+        refund_id = tx.refunds.add(
+            public_id=self._desk.new_id("ref"),
+            payment_id=row.id,
+            attempt_id=attempt.id,
+            op_id=op_id,
+            amount_cents=command.amount.cents,
+            status="pending",
+            reason=command.reason,
+            requested_at=now,
+            next_at=now + _SWEEP_LEASE,
+        )
+        self._desk.note(tx, row, "refund.requested", amount=str(command.amount.cents))
+        return refund_id
+
+    def _ask(self, refund_id: int) -> None:
+        """Ask the acquirer, by the refund's own operation id: asking again asks for the same."""
+        with self._desk.store.reading() as tx:
+            refund = tx.refunds.get(refund_id)
+            row, attempt = tx.payments.by_id(refund.payment_id), tx.attempts.get(refund.attempt_id)
+            target = tx.attempts.operation(attempt.id, "authorise")
+        amount = Money(refund.amount_cents, row.currency)
+        try:
+            if attempt.status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
+                self._settling.capture(attempt.id)
+            if target is None:
+                raise AcquirerUnreachable("a refund without its authorisation")
+            answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
+        except AcquirerUnreachable:
+            with self._desk.store.transaction() as tx:
+                return tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
+        if (answer.op_id, answer.amount) != (refund.op_id, amount):
+            with self._desk.store.transaction() as tx:
+                return tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
+        self._settle(refund, row, answer.outcome)
+
+    def _settle(self, refund: Row[Any], row: PaymentRow, outcome: Outcome) -> None:
+        now, is_done = self._desk.now(), outcome is Outcome.APPROVED
+        with self._desk.store.transaction() as tx:
+            if not tx.refunds.finish(refund.id, "done" if is_done else "refused"):
+                return
+            tx.attempts.answer_operation(refund.op_id, outcome, now)
+            if not is_done:
+                tx.refunds.release(row.id, refund.amount_cents)
+                self._desk.note(tx, row, "refund.refused", refund=refund.public_id)
+                return
+            tx.attempts.post(refund.attempt_id, "refund", refund.amount_cents, row.currency, now, refund.id)
+            self._finish_attempt(tx, refund, row)
+            facts = {"refund": refund.public_id, "amount": str(refund.amount_cents)}
+            self._desk.note(tx, row, "payment.refunded", **facts)
+            log.info("payment refunded", extra={"payment": row.public_id, "refund": refund.public_id})
+
+    def _finish_attempt(self, tx: Transaction, refund: Row[Any], row: PaymentRow) -> None:
+        """When nothing is left of the payment its debts may be asked for again."""
+        attempt = tx.attempts.get(refund.attempt_id)
+        given_back = sum(r.amount.cents for r in tx.payments.result(row).refunds if r.status == "done")
+        is_all = given_back >= row.amount_cents
+        tx.attempts.move(attempt, AttemptStatus.REFUNDED if is_all else AttemptStatus.PART_REFUNDED)
+        if is_all:
+            tx.debts.free_all(row.id, None)
+
+    def sweep(self) -> int:
+        """Ask again for the refunds whose answer is missing; returns how many were looked at."""
+        now = self._desk.now()
+        with self._desk.store.reading() as tx:
+            due = tx.refunds.due(now, 100)
+        for refund in due:
+            with self._desk.store.transaction() as tx:
+                mine = tx.refunds.claim(refund, now + _SWEEP_LEASE)
+            if mine:
+                self._ask(refund.id)
+        return len(due)

@@ -1,0 +1,172 @@
+"""Commands over the book and what happened: merchants, payments, notices."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway import keys as keys_
+from gateway.cli.serving import home_argument, open_parts, read
+from gateway.core.money import Money
+from gateway.core.payment import Mode, PaymentResult
+from gateway.dialects import Refund, Signed
+
+if TYPE_CHECKING:
+    from gateway.app import Parts
+
+
+@click.group()
+def merchant() -> None:
+    """Look at the merchant book."""
+
+
+@merchant.command(name="list")
+@click.option("--credentials", is_flag=True, help="Show keys and secrets too (demonstration merchants).")
+@home_argument
+def list_merchants(home: Path, credentials: bool) -> None:
+    """List the merchants."""
+    for one in read(home).merchants.values():
+        click.echo(f"{one.id}  {one.mode.value}  {one.dialect}  {one.name}")
+        if credentials:
+            for name, value in keys_.credentials(home / "keys", one.portal or one.id).items():
+                click.echo(f"    {name}: {value}")
+
+
+@merchant.command()
+@click.argument("merchant_id")
+@home_argument
+def check(home: Path, merchant_id: str) -> None:
+    """Say what is missing or weak in a merchant's entry."""
+    settings = read(home)
+    if merchant_id not in settings.merchants:
+        raise click.ClickException(f"no merchant {merchant_id!r}; the book has {', '.join(settings.merchants)}")
+    one, held = settings.merchants[merchant_id], open_parts(home).keys
+    owners = [owner for owner in (one.id, one.portal) if owner]
+    remarks = []
+    if not any(held.request_keys(owner) for owner in owners):
+        remarks.append(f"no request key: guichet keys new --merchant {one.id}")
+    if any(key.alg == "HS256" for owner in owners for key in held.request_keys(owner)):
+        remarks.append("a shared HS256 secret may sign its requests: whoever verifies could also sign; prefer EdDSA")
+    if not one.notify_url and not one.callback_urls:
+        remarks.append("no confirmation address: set notify_url or callback_urls")
+    if not one.managers:
+        remarks.append("no manager: nobody at the merchant gets a copy of receipts")
+    if not one.contract:
+        remarks.append("no contract number: tickets will lack it")
+    if one.mode is not Mode.PRODUCTION:
+        remarks.append(f"mode is {one.mode.value}: no money moves")
+    for remark in remarks:
+        click.echo(f"- {remark}")
+    if not remarks:
+        click.echo("nothing to remark")
+
+
+@merchant.command()
+@click.argument("merchant_id")
+@click.option("--name", required=True)
+@home_argument
+def new(home: Path, merchant_id: str, name: str) -> None:
+    """Add a merchant in test mode to config/merchants.toml and make its keys."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,62}", merchant_id):
+        raise click.ClickException("merchant id: 2 to 63 of a-z, 0-9 and -; start with a letter or a digit")
+    settings, path = read(home), home / "config/merchants.toml"
+    if merchant_id in settings.merchants:
+        raise click.ClickException(f"merchant {merchant_id!r} is in the book already")
+    table = f'\n[merchants.{merchant_id}]\nname = {json.dumps(name, ensure_ascii=False)}\nmode = "test"\n'
+    path.write_text(path.read_text("utf-8") + table, "utf-8")
+    click.echo(f"added to {path}; next: guichet keys new --merchant {merchant_id}, then restart the server")
+
+
+@click.group()
+def payment() -> None:
+    """Look at payments, refund them."""
+
+
+@payment.command(name="list")
+@click.option("--limit", default=20, show_default=True)
+@home_argument
+def list_payments(home: Path, limit: int) -> None:
+    """List the latest payments."""
+    parts = open_parts(home)
+    with parts.store.reading() as tx:
+        for row in tx.payments.newest(limit):
+            amount = f"{row.amount_cents / 100:.2f} {row.currency}"
+            click.echo(f"{row.public_id}  {row.status:10} {amount:>14}  {row.merchant_id}  {row.reference}")
+
+
+@payment.command()
+@click.argument("payment_id")
+@home_argument
+def show(home: Path, payment_id: str) -> None:
+    """Show a payment: its facts, its timeline, its notices."""
+    parts = open_parts(home)
+    with parts.store.reading() as tx:
+        row = tx.payments.get(payment_id)
+        result, notices = tx.payments.result(row), tx.notices.of_payment(row.id)
+    _tell(result, parts)
+    for event in result.events:
+        facts = " ".join(f"{name}={value}" for name, value in event.facts.items())
+        click.echo(f"  {event.seq:3} {event.at:%Y-%m-%d %H:%M:%S} {event.type:28} {facts}")
+    for one in notices:
+        error = f" ({one.last_error})" if one.last_error else ""
+        click.echo(f"  notice {one.id}: {one.channel} {one.state} after {one.tries} tries, {one.event_id}{error}")
+
+
+def _tell(result: PaymentResult, parts: "Parts") -> None:
+    request = result.request
+    click.echo(f"{result.id}  {result.status.value}  {request.amount.cents / 100:.2f} {request.amount.currency}")
+    click.echo(f"  merchant {request.merchant}, reference {request.reference}, number {result.number}")
+    click.echo(f"  opened by {result.dialect}, page {parts.links.page(result.id)}")
+    for attempt in result.attempts:
+        code = f"{attempt.response_code} {attempt.response_family}".strip()
+        click.echo(f"  card {attempt.number}: {attempt.scheme} ****{attempt.last4} {attempt.status.value} {code}")
+
+
+@payment.command()
+@click.argument("payment_id")
+@click.option("--cents", type=click.IntRange(1), help="How much, in cents (default: all that is left).")
+@click.option("--reason", default="", help="Kept with the refund.")
+@home_argument
+def refund(home: Path, payment_id: str, cents: int | None, reason: str) -> None:
+    """Give money back."""
+    parts = open_parts(home)
+    result = parts.checkout.opening.told(payment_id)
+    left = result.request.amount.cents - result.refunded_cents
+    if not left:
+        raise click.ClickException("nothing is left to refund")
+    amount = Money(cents or left, result.request.amount.currency)
+    jti = parts.checkout.desk.new_id("cli")
+    command = Refund(payment_id, amount, Signed(result.request.merchant, jti, "by the operator"), reason)
+    refunded = parts.checkout.refunding.refund(command)
+    click.echo(f"{refunded.refunds[-1].id}: {refunded.refunds[-1].status}")
+
+
+@click.group()
+def notice() -> None:
+    """Look at notices, send them again."""
+
+
+@notice.command(name="list")
+@click.option("--state", type=click.Choice(["new", "sent", "dead"]))
+@click.option("--limit", default=20, show_default=True)
+@home_argument
+def list_notices(home: Path, state: str | None, limit: int) -> None:
+    """List the latest notices."""
+    with open_parts(home).store.reading() as tx:
+        for one in tx.notices.newest(limit, state):
+            error = f"  {one.last_error}" if one.last_error else ""
+            click.echo(f"{one.id:6} {one.state:4} {one.channel:14} tries {one.tries}  {one.event_id}{error}")
+
+
+@notice.command()
+@click.argument("notice_id", type=int)
+@home_argument
+def resend(home: Path, notice_id: int) -> None:
+    """Send a notice again: same id, same body, fresh signature."""
+    parts = open_parts(home)
+    with parts.store.transaction() as tx:
+        tx.notices.resend(notice_id, parts.now())
+        tx.after_commit.add(parts.outbox.wake)
+    click.echo("due now; a running worker sends it at once")

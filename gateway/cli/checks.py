@@ -1,0 +1,126 @@
+"""Commands that look after the server itself: ``doctor`` and ``db``."""
+
+import smtplib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.serving import home_argument, open_parts, read
+from gateway.core.errors import SettingsError
+from gateway.core.payment import Mode
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from gateway.app import Parts
+
+
+@click.group()
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command()
+@home_argument
+def upgrade(home: Path) -> None:
+    """Bring the schema to this version."""
+    from gateway import migrations
+    from gateway.store.engine import open_engine
+
+    engine = open_engine(read(home).sqlalchemy_url)
+    before = migrations.current(engine)
+    migrations.upgrade(engine)
+    click.echo(f"schema {before or 'empty'} -> {migrations.current(engine)}")
+
+
+@click.command()
+@home_argument
+def doctor(home: Path) -> None:
+    """Check everything a payment needs and say what to mend; exits 1 when something is wrong."""
+    try:
+        parts = open_parts(home)
+    except SettingsError as error:
+        for fault in error.faults:
+            click.echo(f"[wrong] {fault}")
+        sys.exit(1)
+    click.echo("[  ok ] settings and key files")
+    is_well = True
+    for name, check in _CHECKS.items():
+        faults = list(check(parts))
+        for fault in faults:
+            is_well = False
+            click.echo(f"[wrong] {name}: {fault}")
+        if not faults:
+            click.echo(f"[  ok ] {name}")
+    sys.exit(0 if is_well else 1)
+
+
+def _is_current(engine: "Engine") -> bool:
+    from gateway import migrations
+
+    return migrations.is_current(engine)
+
+
+def _database(parts: "Parts") -> Iterator[str]:
+    engine = parts.store.engine
+    if not _is_current(engine):
+        yield "schema is not current; run guichet db upgrade"
+    elif engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
+                yield "SQLite integrity check failed; restore the last backup"
+            if connection.exec_driver_sql("PRAGMA synchronous").scalar() != 2:
+                yield "synchronous is not FULL; an acknowledged payment could be lost at power loss"
+    else:
+        with engine.connect() as connection:
+            for setting in ("fsync", "synchronous_commit"):
+                if connection.exec_driver_sql(f"SHOW {setting}").scalar() == "off":
+                    yield f"PostgreSQL has {setting} = off; an acknowledged payment could be lost"
+
+
+def _worker(parts: "Parts") -> Iterator[str]:
+    if _is_current(parts.store.engine):
+        yield from (fault for fault in parts.faults() if fault.startswith("worker"))
+
+
+def _outbox(parts: "Parts") -> Iterator[str]:
+    if _is_current(parts.store.engine):
+        dead = parts.figures()["notices"].get("dead", 0)
+        if dead:
+            yield f"{dead} dead notices; guichet notice list --state dead, then guichet notice resend"
+
+
+def _attempts(parts: "Parts") -> Iterator[str]:
+    if _is_current(parts.store.engine):
+        for status, count in parts.figures()["attempts"].items():
+            yield f"{count} attempts are {status}; guichet payment list shows their payments"
+
+
+def _mail(parts: "Parts") -> Iterator[str]:
+    smtp = parts.settings.smtp
+    try:
+        with smtplib.SMTP(smtp.host, smtp.port, timeout=3) as relay:
+            relay.noop()
+    except OSError as error:
+        yield f"{smtp.host}:{smtp.port}: {error}; is the relay (or `guichet serve`, for the catcher) running?"
+
+
+def _merchants(parts: "Parts") -> Iterator[str]:
+    for merchant in parts.settings.merchants.values():
+        if not any(parts.keys.request_keys(owner) for owner in (merchant.id, merchant.portal) if owner):
+            yield f"{merchant.id} has no request key; guichet keys new --merchant {merchant.id}"
+        if merchant.mode is Mode.PRODUCTION and not merchant.contract:
+            yield f"{merchant.id} is in production without a contract number"
+
+
+_CHECKS: dict[str, "Callable[[Parts], Iterator[str]]"] = {
+    "database": _database,
+    "worker": _worker,
+    "outbox": _outbox,
+    "attempts": _attempts,
+    "mail relay": _mail,
+    "merchants": _merchants,
+}

@@ -1,0 +1,98 @@
+"""Who is asking: the key a token names, its signature, its audience and its time; and API keys.
+
+Every refusal is one of a closed set of codes, and its text never says how close the caller came.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeGuard
+
+from gateway.core.errors import NotAuthentic
+from gateway.dialects.native.merchant import NativeMerchant
+from gateway.dialects.native.problems import ERRORS
+from gateway.dialects.native.wire import Envelope, Json, open_envelope
+from gateway.keys import Keys, RequestKey
+
+# How far a merchant's clock may run ahead of ours, and how long a signed request may live.
+SKEW_SECONDS = 60
+LIFETIME_SECONDS_MAX = 900
+
+
+class Authorship:
+    """Proves who signed a request or presented an API key."""
+
+    def __init__(self, merchants: Mapping[str, NativeMerchant], keys: Keys, origin: str) -> None:
+        self._merchants, self._keys, self._origin = merchants, keys, origin.rstrip("/")
+
+    def claims(self, token: str, typ: str, now: datetime) -> tuple[NativeMerchant, Json]:
+        """Give a token's claims once a key of the merchant they name is proved to have signed them.
+
+        Raises :class:`NotAuthentic`, or :class:`~gateway.core.errors.BadRequest` for claims that are no strict JSON.
+        """
+        envelope = open_envelope(token, typ)
+        merchant = self._merchant(envelope.claims.get("iss"))
+        key = self._key(merchant, envelope)
+        if not key.allows(envelope.header["alg"]):
+            raise refusal("algorithm_not_allowed")
+        if not key.verify(envelope.token):
+            raise refusal("bad_signature")
+        self._check_audience(envelope.claims.get("aud"))
+        _check_time(envelope.claims, now)
+        return merchant, envelope.claims
+
+    def owner_of(self, authorization: str) -> frozenset[str]:
+        """Name the merchants whose payments a bearer may read: its own, and those it is the portal of.
+
+        :param authorization: the ``authorization`` header, empty when there was none
+        """
+        scheme, _, presented = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not presented.strip():
+            raise refusal("api_key_missing")
+        owner = self._keys.api_key_owner(presented.strip())
+        if owner is None or owner not in self._merchants:
+            raise refusal("api_key_unknown")
+        behind = (merchant.id for merchant in self._merchants.values() if merchant.portal == owner)
+        return frozenset({owner, *behind})
+
+    def _merchant(self, iss: object) -> NativeMerchant:
+        merchant = self._merchants.get(iss) if isinstance(iss, str) else None
+        if merchant is None:
+            raise refusal("unknown_merchant")
+        return merchant
+
+    def _key(self, merchant: NativeMerchant, envelope: Envelope) -> RequestKey:
+        held = self._keys.request_keys(merchant.id)
+        if merchant.portal:
+            held += self._keys.request_keys(merchant.portal)
+        for key in held:
+            if key.kid == envelope.kid:
+                return key
+        raise refusal("unknown_key")
+
+    def _check_audience(self, aud: object) -> None:
+        """Hold ``aud`` against our origin; a member that is no string is faulted later, with the others."""
+        if isinstance(aud, str) and aud.removesuffix("/") != self._origin:
+            raise refusal("wrong_audience")
+
+
+def _check_time(claims: Json, now: datetime) -> None:
+    """Hold ``iat`` and ``exp`` against the clock; what is no integer is faulted later, with the others."""
+    signed_at, ends_at = claims.get("iat"), claims.get("exp")
+    if not _is_integer(signed_at) or not _is_integer(ends_at):
+        return
+    seconds = now.timestamp()
+    if ends_at <= seconds or ends_at <= signed_at:
+        raise refusal("expired")
+    if signed_at > seconds + SKEW_SECONDS:
+        raise refusal("not_yet_valid")
+    if ends_at - signed_at > LIFETIME_SECONDS_MAX:
+        raise refusal("lifetime_too_long")
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def refusal(code: str) -> NotAuthentic:
+    """Say no, in the catalogue's words."""
+    return NotAuthentic(code, ERRORS[code].fix)

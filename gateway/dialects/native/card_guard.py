@@ -1,0 +1,54 @@
+"""Finds a card number typed where none belongs, so that it is refused before anything is stored.
+
+A match is a whole token with a brand's prefix, that brand's length and a right check digit. Luhn alone would refuse one
+numeric reference in ten; 18-digit numbers are never taken for cards, since references of that length are common.
+"""
+
+import re
+from collections.abc import Iterator
+
+from gateway.core.card import luhn_valid
+
+# Digits in groups, with what people put between: spaces of any kind, dots, dashes, slashes, underscores.
+_SEPARATOR = r"[\s.,_/\-\u00ad\u2010-\u2015\u2212]{1,3}"
+_RUN = re.compile(rf"(?<![^\W_])[0-9]+(?:{_SEPARATOR}[0-9]+)*(?![^\W_])")
+_GROUP = re.compile(r"[0-9]+")
+
+# Public ranges (ISO/IEC 7812): Visa; Mastercard, both series; American Express; the Maestro ranges in use in Europe.
+_BRANDS = re.compile(
+    r"4[0-9]{12}(?:[0-9]{3}){0,2}"
+    r"|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
+    r"|3[47][0-9]{13}"
+    r"|(?:5018|5020|5038|5893|6304|6759|676[123])(?:[0-9]{8,13}|[0-9]{15})"
+)
+
+DIGITS_MIN, DIGITS_MAX = 12, 19
+
+
+def holds_card_number(text: str) -> bool:
+    """Say whether some whole token of ``text`` reads as a card number."""
+    return any(_is_card(digits) for run in _RUN.finditer(_ascii_digits(text)) for digits in _windows(run[0]))
+
+
+def _is_card(digits: str) -> bool:
+    return _BRANDS.fullmatch(digits) is not None and luhn_valid(digits)
+
+
+def _windows(run: str) -> Iterator[str]:
+    """Join neighbouring groups of digits: the number may stand between a date and a security code."""
+    groups = _GROUP.findall(run)
+    for start in range(len(groups)):
+        digits = ""
+        for group in groups[start:]:
+            digits += group
+            if len(digits) > DIGITS_MAX:
+                break
+            if len(digits) >= DIGITS_MIN:
+                yield digits
+
+
+def _ascii_digits(text: str) -> str:
+    """Turn full-width, Arabic and other decimal digits into ASCII ones."""
+    if text.isascii():
+        return text
+    return "".join(str(int(sign)) if sign.isdecimal() else sign for sign in text)

@@ -1,0 +1,278 @@
+"""What the native protocol tells: JSON views of a payment, also the source of the OpenAPI document.
+
+Nothing here shows more of a card than BIN and last four digits, nor any page token but in ``checkout_url``.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.core.payment import AttemptResult, Line, PaymentResult, Status
+
+
+class PublicStatus(StrEnum):
+    """Where a payment stands, in the protocol's words."""
+
+    CREATED = "created"
+    OPENED = "opened"
+    WORKING = "working"
+    PAID = "paid"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+_STATUSES = {
+    Status.CREATED: PublicStatus.CREATED,
+    Status.OPENED: PublicStatus.OPENED,
+    Status.WORKING: PublicStatus.WORKING,
+    Status.PAID: PublicStatus.PAID,
+    Status.FAILED: PublicStatus.REFUSED,
+    Status.CANCELLED: PublicStatus.CANCELLED,
+    Status.EXPIRED: PublicStatus.EXPIRED,
+}
+
+
+def public_status(status: Status) -> PublicStatus:
+    """Say a status in the protocol's words."""
+    return _STATUSES[status]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LineView(_View):
+    """One debt of the payment."""
+
+    reference: str
+    label: str
+    amount: int = Field(description="minor units (cents)")
+
+
+class AttemptView(_View):
+    """One card submission."""
+
+    id: str
+    number: int = Field(description="1 for the first card tried")
+    status: str = Field(description="where this submission stands, such as captured or declined")
+    scheme: str = Field(description="brand the payer chose, such as cb or visa")
+    bin: str = Field(description="first digits of the card, six or eight")
+    last4: str = Field(description="last four digits of the card")
+    flow: str = Field(description="what the cardholder's bank wanted: frictionless, challenge, ...")
+    eci: str = Field(description="electronic commerce indicator of the authentication")
+    response_code: str = Field(description="card network's code (ISO 8583 field 39); 00 when approved")
+    response_family: str = Field(description="refusal family, such as funds or expired; empty when approved")
+    authorisation_number: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class RefundView(_View):
+    """Money given back."""
+
+    id: str
+    amount: int = Field(description="minor units (cents)")
+    currency: str
+    status: str
+    reason: str
+    requested_at: datetime
+
+
+class EventView(_View):
+    """One fact of the payment's history."""
+
+    id: str
+    seq: int = Field(description="rises by one within the payment")
+    type: str
+    at: datetime
+    facts: dict[str, str]
+
+
+class PayerView(_View):
+    """Who pays, as far as the merchant said."""
+
+    name: str
+    phone: str
+
+
+class PaymentView(_View):
+    """Everything known of a payment at one moment."""
+
+    id: str = Field(description="public payment id, safe to show and to log")
+    number: str = Field(description="transaction number printed on the ticket")
+    merchant: str
+    mode: str = Field(description="test, activation or production")
+    status: PublicStatus
+    reference: str
+    label: str
+    kind: str
+    amount: int = Field(description="minor units (cents)")
+    currency: str
+    refunded_amount: int = Field(description="given back so far, in minor units")
+    lines: list[LineView]
+    email: str = Field(description="where the receipt goes; empty when the payer gave none")
+    payer: PayerView
+    beneficiary: str
+    comment: str
+    fiscal_year: str
+    language: str
+    pay_before: str | None
+    metadata: dict[str, str]
+    created_at: datetime
+    expires_at: datetime
+    paid_at: datetime | None
+    ended_at: datetime | None
+    checkout_url: str | None = Field(description="where the payer pays; null once the payment has ended")
+    attempts: list[AttemptView]
+    refunds: list[RefundView]
+    events: list[EventView]
+
+
+class OpenedView(_View):
+    """A checkout page that waits for its payer."""
+
+    id: str
+    checkout_url: str = Field(description="send the payer's browser here")
+    expires_at: datetime
+    status: PublicStatus
+    reference: str
+    amount: int = Field(description="minor units (cents)")
+    currency: str
+
+
+class ListView(_View):
+    """Payments that carry one reference, newest first."""
+
+    payments: list[PaymentView]
+
+
+class NoticeView(_View):
+    """Body of a confirmation (Standard Webhooks)."""
+
+    type: Literal["payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired", "payment.refunded"]
+    timestamp: datetime = Field(description="when it happened, not when it was sent")
+    data: PaymentView
+
+
+class ResultClaims(_View):
+    """Claims of the ``result`` that the payer's browser brings back; a courtesy, the confirmation is the proof."""
+
+    iss: str = Field(description="this server's origin")
+    aud: str = Field(description="the merchant's id")
+    sub: str = Field(description="payment id")
+    status: PublicStatus
+    reference: str
+    amount: int = Field(description="minor units (cents)")
+    currency: str
+    iat: int
+    exp: int = Field(description="15 minutes after iat")
+
+
+class FaultView(_View):
+    """One thing wrong in a request."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the claims; empty for the whole")
+    code: str
+    detail: str = Field(description="what is wrong, and how to mend it")
+
+
+class ProblemView(_View):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="stable address of the error's documentation")
+    title: str
+    status: int
+    detail: str
+    code: str
+    payment: str | None = Field(None, description="the payment that stands in the way, when it is yours")
+    errors: list[FaultView] | None = Field(None, description="every fault at once")
+
+
+def opened_view(result: PaymentResult, page_url: str) -> OpenedView:
+    """Show what a merchant needs to send its payer on."""
+    return OpenedView(
+        id=result.id,
+        checkout_url=page_url,
+        expires_at=result.expires_at,
+        status=public_status(result.status),
+        reference=result.request.reference,
+        amount=result.request.amount.cents,
+        currency=result.request.amount.currency,
+    )
+
+
+def payment_view(result: PaymentResult, page_url: str = "") -> PaymentView:
+    """Show a payment whole."""
+    asked = result.request
+    return PaymentView(
+        id=result.id,
+        number=result.number,
+        merchant=asked.merchant,
+        mode=result.payee.mode.value,
+        status=public_status(result.status),
+        reference=asked.reference,
+        label=asked.label,
+        kind=asked.kind.value,
+        amount=asked.amount.cents,
+        currency=asked.amount.currency,
+        refunded_amount=result.refunded_cents,
+        lines=[_line(line) for line in asked.lines],
+        email=result.email or asked.email,
+        payer=PayerView(name=asked.payer_name, phone=asked.payer_phone),
+        beneficiary=asked.beneficiary,
+        comment=asked.comment,
+        fiscal_year=asked.fiscal_year,
+        language=asked.language,
+        pay_before=asked.pay_before.isoformat() if asked.pay_before else None,
+        metadata=dict(asked.metadata),
+        created_at=result.created_at,
+        expires_at=result.expires_at,
+        paid_at=result.paid_at,
+        ended_at=result.ended_at,
+        checkout_url=page_url if page_url and result.is_live else None,
+        attempts=[_attempt(attempt) for attempt in result.attempts],
+        refunds=_refunds(result),
+        events=[
+            EventView(id=event.id, seq=event.seq, type=event.type, at=event.at, facts=dict(event.facts))
+            for event in result.events
+        ],
+    )
+
+
+def _line(line: Line) -> LineView:
+    return LineView(reference=line.reference, label=line.label, amount=line.amount.cents)
+
+
+def _attempt(attempt: AttemptResult) -> AttemptView:
+    return AttemptView(
+        id=attempt.id,
+        number=attempt.number,
+        status=attempt.status.value,
+        scheme=attempt.scheme,
+        bin=attempt.bin,
+        last4=attempt.last4,
+        flow=attempt.flow,
+        eci=attempt.eci,
+        response_code=attempt.response_code,
+        response_family=attempt.response_family,
+        authorisation_number=attempt.authorisation_number,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+    )
+
+
+def _refunds(result: PaymentResult) -> list[RefundView]:
+    return [
+        RefundView(
+            id=refund.id,
+            amount=refund.amount.cents,
+            currency=refund.amount.currency,
+            status=refund.status,
+            reason=refund.reason,
+            requested_at=refund.requested_at,
+        )
+        for refund in result.refunds
+    ]

@@ -1,0 +1,22 @@
+"""Key files: made, checked, loaded once. The only place that knows ``keys/`` and the JOSE library."""
+
+from gateway.core.signing import ConfirmationKeys
+from gateway.keys.files import PURPOSES, KeyFile
+from gateway.keys.jose import RequestKey
+from gateway.keys.making import create, create_merchant_keys, credentials, ensure_demo
+from gateway.keys.ring import Keys
+from gateway.keys.rotation import list_keys, retire
+
+__all__ = [
+    "PURPOSES",
+    "ConfirmationKeys",
+    "KeyFile",
+    "Keys",
+    "RequestKey",
+    "create",
+    "create_merchant_keys",
+    "credentials",
+    "ensure_demo",
+    "list_keys",
+    "retire",
+]

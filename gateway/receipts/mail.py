@@ -1,0 +1,129 @@
+"""The receipt as a mail: text and HTML saying the same, the PDF ticket attached.
+
+Composing only; :mod:`gateway.channels.email` sends. Everything that comes from payers is cleaned before it reaches a
+header, and an address that could carry a second header is refused.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import parseaddr
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from gateway.core.errors import BadField
+from gateway.receipts.content import Receipt
+from gateway.receipts.words import WORDS
+
+# RFC 5321 section 4.5.3.1.3, less the angle brackets.
+_ADDRESS_LENGTH_MAX = 254
+
+# Either side of the at sign: no space, control, quote or separator. Accents are right in both (RFC 6531).
+_PART = re.compile(r"[^\s@<>,;:\"()\\\x00-\x1f\x7f]+")
+
+# Long names are whole in the body; a subject beyond this is cut by the readers anyway.
+_SUBJECT_LENGTH_MAX = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What surrounds a receipt on its way.
+
+    :ivar notice: the id of the notice, the same over all tries; the Message-ID is derived from it, so that a mail sent
+        again after an unclear SMTP answer is recognised as the same one
+    :ivar sender: ``Name <address>`` or a bare address; ``-TEST`` is added to its local part outside production
+    :ivar ticket_url: the signed link to the ticket
+    """
+
+    notice: str
+    target: str
+    sender: str
+    ticket_url: str
+    at: datetime
+
+
+def compose(receipt: Receipt, envelope: Envelope, templates: Environment, language: str) -> EmailMessage:
+    """Write the mail of a receipt.
+
+    Raises :class:`BadField` when the target or the sender is not one plain address.
+    """
+    words = WORDS[language]
+    sender = _sender(envelope.sender, test=receipt.test)
+    message = EmailMessage(policy=SMTP)
+    message["From"] = sender
+    message["To"] = _address(envelope.target)
+    message["Subject"] = subject(receipt, language)
+    message["Date"] = envelope.at
+    message["Message-ID"] = _message_id(receipt, envelope, sender.domain)
+    message["Auto-Submitted"] = "auto-generated"
+    message["Content-Language"] = language
+    message["X-Guichet-Payment"] = receipt.payment
+    intro = words[f"intro_{receipt.operation}_{receipt.audience}"].format(
+        order=receipt.order, amount=receipt.money(receipt.amount, language), payee=receipt.payee_name
+    )
+    facts = {
+        "receipt": receipt,
+        "words": words,
+        "language": language,
+        "intro": intro,
+        "ticket_url": envelope.ticket_url,
+    }
+    message.set_content(templates.get_template("mail/receipt.txt").render(facts))
+    message.add_alternative(templates.get_template("mail/receipt.html").render(facts), subtype="html")
+    message.add_attachment(
+        _ticket(receipt, language), maintype="application", subtype="pdf", filename=receipt.file_name
+    )
+    return message
+
+
+def subject(receipt: Receipt, language: str) -> str:
+    """Write the subject: what happened to which order, where, and whether it is a test or a duplicate."""
+    words = WORDS[language]
+    text = words[f"subject_{receipt.operation}"].format(order=receipt.order)
+    marks = [words["test"]] * receipt.test + [words["duplicate"]] * receipt.duplicate
+    text = f"{''.join(f'[{mark}] ' for mark in marks)}{text} - {receipt.payee_name}"
+    return text if len(text) <= _SUBJECT_LENGTH_MAX else text[: _SUBJECT_LENGTH_MAX - 1].rstrip() + "…"
+
+
+def environment(folder: Path) -> Environment:
+    """Open the mail templates of ``folder`` (the ``checkout_templates`` directory), HTML escaped, no name left unset."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _ticket(receipt: Receipt, language: str) -> bytes:
+    # Imported here: fpdf2 costs most of a second, which a process that only composes addresses should not pay.
+    from gateway.receipts import pdf
+
+    return pdf.render(receipt, language)
+
+
+def _sender(text: str, *, test: bool) -> Address:
+    name, spec = parseaddr(text)
+    plain = _address(spec)
+    local = f"{plain.username}-TEST" if test else plain.username
+    return Address(name, local, plain.domain)
+
+
+def _address(spec: str) -> Address:
+    """Take one address; anything that could end the header or begin another address is refused."""
+    local, _, domain = spec.rpartition("@")
+    if len(spec) > _ADDRESS_LENGTH_MAX or not (_PART.fullmatch(local) and _PART.fullmatch(domain)):
+        raise BadField("address", "not_an_address", "use one plain e-mail address")
+    return Address("", local, domain)
+
+
+def _message_id(receipt: Receipt, envelope: Envelope, domain: str) -> str:
+    """Derive the Message-ID; several managers get the same notice, so the target is part of it."""
+    parts = (envelope.notice, receipt.audience, envelope.target, "duplicate" if receipt.duplicate else "")
+    return f"<{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}@{domain}>"

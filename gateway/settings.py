@@ -1,0 +1,244 @@
+"""What the operator decided: ``config/*.toml`` and ``GUICHET_*`` variables, as frozen values.
+
+``load`` returns them or raises one :class:`SettingsError` that lists every fault with its file and key. No other module
+reads TOML or the environment. Keys and secrets of the ``keys/`` folder are read by ``gateway.keys``.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from gateway.core.errors import SettingsError
+from gateway.core.payment import Mode, Payee
+
+# Variables that point at things before any settings exist.
+_RESERVED = frozenset({"GUICHET_HOME"})
+
+MerchantId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class AcquirerSettings(_Table):
+    """Which bank is asked for money: the simulator in this process, or one behind an address."""
+
+    kind: Literal["simulator", "remote"] = "simulator"
+    url: str = "http://127.0.0.1:8002"
+
+
+class SmtpSettings(_Table):
+    """The mail relay. ``catcher`` starts a local one that keeps everything in the test inbox."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8025, ge=1, le=65535)
+    security: Literal["none", "starttls", "tls"] = "none"
+    username: str = ""
+    password: str = ""
+    sender: Address = "guichet@example.org"
+    catcher: bool = False
+
+
+class SmsSettings(_Table):
+    """How one-time codes leave: the test inbox, or any provider with an HTTP interface."""
+
+    driver: Literal["inbox", "http"] = "inbox"
+    url: str = ""
+    token: str = ""
+    fields: dict[str, str] = Field(default_factory=lambda: {"to": "{to}", "text": "{text}"})
+    encoding: Literal["json", "form"] = "json"
+
+
+class WebSettings(_Table):
+    """The web server: where it listens and how many processes serve."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    workers: int = Field(2, ge=1, le=64)
+    proxies: int = Field(0, ge=0, le=5, description="reverse proxies in front whose X-Forwarded-* may be trusted")
+    metrics_token: str = Field("", description="who may read /metrics; empty: only this machine")
+
+
+class Merchant(_Table):
+    """One payee: who it is, what it may ask for, and where its answers may go."""
+
+    id: MerchantId
+    name: Annotated[str, StringConstraints(min_length=1, max_length=140)]
+    service: str = Field("", max_length=140)
+    address: tuple[str, ...] = ()
+    contract: str = Field("", max_length=32)
+    contact_email: str = ""
+    contact_phone: str = ""
+    mode: Mode = Mode.TEST
+    dialect: Literal["native"] = "native"
+    portal: MerchantId | None = None
+    managers: tuple[Address, ...] = ()
+    callback_urls: tuple[str, ...] = ()
+    return_urls: tuple[str, ...] = ()
+    notify_url: str = ""
+    currency: str = "EUR"
+    amount_cents_max: int = Field(500_000, ge=1, le=99_999_999)
+    attempts_max: int = Field(3, ge=1, le=10)
+    page_minutes: int = Field(30, ge=5, le=1440)
+    email_rule: Literal["required", "optional", "fixed"] = "required"
+    always_review: bool = False
+    allow_repeat: bool = False
+    retry_lock_minutes: int = Field(0, ge=0, le=1440)
+
+    @property
+    def payee(self) -> Payee:
+        """The part of the book that pages, mails and tickets print."""
+        return Payee(
+            id=self.id,
+            name=self.name,
+            service=self.service,
+            address=self.address,
+            contract=self.contract,
+            contact_email=self.contact_email,
+            contact_phone=self.contact_phone,
+            mode=self.mode,
+        )
+
+
+class Settings(_Table):
+    """Everything ``config/`` says, checked as a whole."""
+
+    home: Path
+    base_url: str = "http://127.0.0.1:8000"
+    database_url: str = "sqlite:///var/guichet.sqlite"
+    timezone: str = "Europe/Paris"
+    loopback_callbacks: bool = Field(False, description="development only: confirmations may go to this machine")
+    acquirer: AcquirerSettings = AcquirerSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    sms: SmsSettings = SmsSettings()
+    web: WebSettings = WebSettings()
+    merchants: dict[str, Merchant] = Field(default_factory=dict)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_origin(cls, url: str) -> str:
+        scheme, _, rest = url.rstrip("/").partition("://")
+        if scheme not in ("http", "https") or not rest or "/" in rest or "@" in rest:
+            raise ValueError("must be an origin such as https://pay.example.org, without path")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Settings":
+        faults = [*self._production_faults(), *self._portal_faults()]
+        if self.sms.driver == "http" and not self.sms.url:
+            faults.append("sms.url: missing; the http driver needs the provider's address")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _production_faults(self) -> list[str]:
+        live = [merchant.id for merchant in self.merchants.values() if merchant.mode is Mode.PRODUCTION]
+        if not live:
+            return []
+        faults = []
+        if self.acquirer.kind in ("simulator", "remote"):
+            faults.append(
+                f"merchants.{live[0]}.mode: production on the simulated acquirer; set a real one or mode = 'test'"
+            )
+        if self.loopback_callbacks:
+            faults.append("loopback_callbacks: true beside a production merchant; remove it")
+        if self.base_url.startswith("http://"):
+            faults.append("base_url: plain http beside a production merchant; use https")
+        return faults
+
+    def _portal_faults(self) -> list[str]:
+        return [
+            f"merchants.{merchant.id}.portal: no merchant {merchant.portal!r}; name one of the book"
+            for merchant in self.merchants.values()
+            if merchant.portal and merchant.portal not in self.merchants
+        ]
+
+    @property
+    def var(self) -> Path:
+        """Where this server keeps what it makes: database, inbox, metrics."""
+        return self.home / "var"
+
+    @property
+    def key_holders(self) -> tuple[str, ...]:
+        """The merchants with keys of their own; the others' portal signs and is answered for them."""
+        return tuple(merchant.id for merchant in self.merchants.values() if merchant.portal is None)
+
+    @property
+    def is_test_kit_on(self) -> bool:
+        """Whether ``/_test`` is mounted: only while every merchant is in test mode."""
+        return all(merchant.mode is Mode.TEST for merchant in self.merchants.values())
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """``database_url`` with a relative SQLite path made absolute under ``home``."""
+        prefix = "sqlite:///"
+        if not self.database_url.startswith(prefix):
+            return self.database_url
+        return prefix + str(self.home / self.database_url.removeprefix(prefix))
+
+
+def load(home: Path, environ: Mapping[str, str]) -> Settings:
+    """Read ``config/gateway.toml``, ``config/merchants.toml`` and ``GUICHET_*`` variables; the variables win.
+
+    ``GUICHET_SMTP__HOST`` sets ``smtp.host``. Raises :class:`SettingsError` with every fault at once.
+    """
+    faults: list[str] = []
+    tree = _read_toml(home / "config/gateway.toml", faults)
+    merchants = _read_toml(home / "config/merchants.toml", faults).get("merchants", {})
+    for name, value in environ.items():
+        if name.startswith("GUICHET_") and name not in _RESERVED:
+            _place(tree, name.removeprefix("GUICHET_").lower().split("__"), value)
+    if isinstance(merchants, dict):
+        tree["merchants"] = {
+            name: {**table, "id": name} for name, table in merchants.items() if isinstance(table, dict)
+        }
+    try:
+        settings = Settings.model_validate({**tree, "home": home})
+    except ValidationError as error:
+        faults.extend(_lines(error))
+    if faults:
+        raise SettingsError(tuple(faults))
+    return settings
+
+
+def _read_toml(path: Path, faults: list[str]) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        faults.append(f"{path}: missing; copy the one that comes with the product")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        faults.append(f"{path}: {error}")
+    return {}
+
+
+def _place(tree: dict[str, object], path: list[str], value: str) -> None:
+    """Put an environment variable's text where the same TOML key would be; unknown keys are faulted with the rest."""
+    for part in path[:-1]:
+        child = tree.setdefault(part, {})
+        if not isinstance(child, dict):
+            return
+        tree = child
+    tree[path[-1]] = value
+
+
+def _lines(error: ValidationError) -> list[str]:
+    lines: list[str] = []
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        if not place:
+            lines.extend(fault["msg"].removeprefix("Value error, ").splitlines())
+        elif fault["type"] == "extra_forbidden":
+            lines.append(f"{_origin(place)}: unknown setting; remove it or correct its spelling")
+        else:
+            lines.append(f"{_origin(place)}: {fault['msg'].removeprefix('Value error, ')}")
+    return lines
+
+
+def _origin(place: str) -> str:
+    file = "merchants.toml" if place.startswith("merchants.") else "gateway.toml"
+    return f"config/{file} or GUICHET_{place.upper().replace('.', '__')}: {place}"

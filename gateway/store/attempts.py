@@ -1,0 +1,206 @@
+"""Attempts: card submissions, their challenge, their messages to the acquirer, and the ledger of what moved."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
+
+from gateway.core.challenge import SENDS_MAX, TRIES_MAX
+from gateway.core.errors import NotFound, WrongStatus
+from gateway.core.payment import FRONT, MONEY, AttemptStatus, check_attempt_move
+from gateway.store import tables as t
+
+AttemptRow = Row[Any]
+
+
+class Attempts:
+    """Queries over ``attempt``, ``hold``, ``challenge``, ``operation`` and ``ledger``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def add(self, payment_id: int, **facts: object) -> int:
+        """Insert an attempt with the payment's next number."""
+        a = t.attempt
+        number = select(func.coalesce(func.max(a.c.n), 0) + 1).where(a.c.payment_id == payment_id).scalar_subquery()
+        row = self._db.execute(insert(a).values(payment_id=payment_id, n=number, **facts).returning(a.c.id))
+        return int(row.scalar_one())
+
+    def get(self, attempt_id: int) -> AttemptRow:
+        """Find one by its row id."""
+        return self._db.execute(select(t.attempt).where(t.attempt.c.id == attempt_id)).one()
+
+    def latest(self, payment_id: int) -> AttemptRow | None:
+        """Find the newest attempt of a payment."""
+        asked = select(t.attempt).where(t.attempt.c.payment_id == payment_id).order_by(t.attempt.c.n.desc()).limit(1)
+        return self._db.execute(asked).one_or_none()
+
+    def front(self, payment_id: int) -> AttemptRow | None:
+        """Find the attempt that waits for the payer, if any."""
+        asked = select(t.attempt).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(FRONT))
+        return self._db.execute(asked).one_or_none()
+
+    def money(self, payment_id: int) -> AttemptRow:
+        """Find the attempt that holds the money of a payment. Raises :class:`NotFound`."""
+        asked = select(t.attempt).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(MONEY))
+        row = self._db.execute(asked).one_or_none()
+        if row is None:
+            raise NotFound("no attempt of this payment holds money")
+        return row
+
+    def count_refused(self, payment_id: int) -> int:
+        """Count the cards of a payment that ended badly; abandoned ones do not count."""
+        bad = (AttemptStatus.DECLINED, AttemptStatus.AUTHN_FAILED, AttemptStatus.REVERSED)
+        asked = select(func.count()).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(bad))
+        return int(self._db.execute(asked).scalar_one())
+
+    def count(self, payment_id: int) -> int:
+        """Count all the cards of a payment, abandoned ones too."""
+        return int(self._db.execute(select(func.count()).where(t.attempt.c.payment_id == payment_id)).scalar_one())
+
+    def move(self, row: AttemptRow, target: AttemptStatus, **changes: object) -> None:
+        """Move an attempt from the status it was read in, and let go of the debts when no money can be held any more.
+
+        Raises :class:`WrongStatus` if it is there no longer.
+        """
+        check_attempt_move(AttemptStatus(row.status), target)
+        done = self._db.execute(
+            update(t.attempt)
+            .where(t.attempt.c.id == row.id, t.attempt.c.status == row.status)
+            .values(status=target, **changes)
+        )
+        if done.rowcount != 1:
+            raise WrongStatus(f"the attempt was no longer {row.status}")
+        if target not in MONEY:
+            self._db.execute(update(t.hold).where(t.hold.c.attempt_id == row.id).values(is_active=False))
+
+    def hold_debts(self, attempt_id: int, payment_id: int) -> None:
+        """Claim the money of every debt of the payment for this attempt; the unique index refuses a second."""
+        debts = select(t.line.c.debt_id).where(t.line.c.payment_id == payment_id).order_by(t.line.c.debt_id)
+        for debt_id in self._db.execute(debts).scalars().all():
+            self._db.execute(insert(t.hold).values(attempt_id=attempt_id, debt_id=debt_id, is_active=True))
+
+    def dismiss(self, attempt_id: int) -> None:
+        """Note that the payer has read the refusal and wants another card."""
+        self._db.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(dismissed=True))
+
+    def due(self, now: datetime, limit: int) -> list[AttemptRow]:
+        """Find the attempts somebody must look at: deadlines, inquiries, reversals, captures."""
+        asked = select(t.attempt).where(t.attempt.c.next_at <= now).order_by(t.attempt.c.next_at).limit(limit)
+        return list(self._db.execute(asked))
+
+    def claim(self, row: AttemptRow, until: datetime) -> bool:
+        """Take a due attempt for oneself until ``until``; false when another sweeper was faster."""
+        done = self._db.execute(
+            update(t.attempt)
+            .where(t.attempt.c.id == row.id, t.attempt.c.next_at == row.next_at, t.attempt.c.status == row.status)
+            .values(next_at=until, tries=t.attempt.c.tries + 1)
+        )
+        return done.rowcount == 1
+
+    def reschedule(self, attempt_id: int, next_at: datetime | None) -> None:
+        """Say when an attempt must be looked at again."""
+        self._db.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(next_at=next_at))
+
+    # The challenge.
+
+    def open_challenge(self, attempt_id: int, mac: bytes, now: datetime, expires_at: datetime) -> None:
+        """Insert the challenge of an attempt; its first code is on its way."""
+        self._db.execute(
+            insert(t.challenge).values(
+                attempt_id=attempt_id, tries=0, sends=1, code_mac=mac, opened_at=now, sent_at=now, expires_at=expires_at
+            )
+        )
+
+    def challenge(self, attempt_id: int) -> Row[Any] | None:
+        """Find the challenge of an attempt."""
+        return self._db.execute(select(t.challenge).where(t.challenge.c.attempt_id == attempt_id)).one_or_none()
+
+    def count_try(self, attempt_id: int, now: datetime) -> bool:
+        """Count one comparison before it is made; false when none is left, or the code is dead."""
+        c = t.challenge
+        done = self._db.execute(
+            update(c)
+            .where(c.c.attempt_id == attempt_id, c.c.tries < TRIES_MAX, c.c.closed_at.is_(None), c.c.expires_at > now)
+            .values(tries=c.c.tries + 1)
+        )
+        return done.rowcount == 1
+
+    def close_challenge(self, attempt_id: int, now: datetime) -> bool:
+        """Use the code up; false when it was used already."""
+        c = t.challenge
+        done = self._db.execute(
+            update(c).where(c.c.attempt_id == attempt_id, c.c.closed_at.is_(None)).values(closed_at=now)
+        )
+        return done.rowcount == 1
+
+    def replace_code(
+        self, attempt_id: int, mac: bytes, now: datetime, *, sent_before: datetime, life: datetime
+    ) -> bool:
+        """Put a new code in place of the old; false when no send is left or the last one was too recent."""
+        c = t.challenge
+        done = self._db.execute(
+            update(c)
+            .where(and_(c.c.attempt_id == attempt_id, c.c.closed_at.is_(None), c.c.sends < SENDS_MAX))
+            .where(c.c.sent_at <= sent_before)
+            .values(sends=c.c.sends + 1, code_mac=mac, sent_at=now, expires_at=life)
+        )
+        return done.rowcount == 1
+
+    def stale_challenges(self, opened_before: datetime, limit: int) -> list[int]:
+        """Name the payments whose challenge has been open for too long."""
+        asked = (
+            select(t.attempt.c.payment_id)
+            .join(t.challenge, t.challenge.c.attempt_id == t.attempt.c.id)
+            .where(t.attempt.c.status == AttemptStatus.AUTHENTICATING, t.challenge.c.opened_at <= opened_before)
+            .limit(limit)
+        )
+        return list(self._db.execute(asked).scalars())
+
+    # Messages to the acquirer, and the ledger.
+
+    def add_operation(self, op_id: str, attempt_id: int, kind: str, amount_cents: int, now: datetime) -> None:
+        """Write down what is about to be asked of the acquirer, before it is asked."""
+        o = t.operation
+        number = (
+            select(func.count() + 1).where(o.c.attempt_id == attempt_id, o.c.kind == kind).scalar_subquery()
+        )  # fmt: skip
+        self._db.execute(
+            insert(o).values(
+                op_id=op_id, attempt_id=attempt_id, kind=kind, n=number, amount_cents=amount_cents, asked_at=now
+            )
+        )
+
+    def operation(self, attempt_id: int, kind: str) -> Row[Any] | None:
+        """Find the latest message of a kind."""
+        o = t.operation
+        asked = select(o).where(o.c.attempt_id == attempt_id, o.c.kind == kind).order_by(o.c.n.desc()).limit(1)
+        return self._db.execute(asked).one_or_none()
+
+    def answer_operation(self, op_id: str, outcome: str, now: datetime) -> None:
+        """Write down what the acquirer answered."""
+        self._db.execute(
+            update(t.operation).where(t.operation.c.op_id == op_id).values(outcome=outcome, answered_at=now)
+        )
+
+    def post(self, attempt_id: int, kind: str, cents: int, currency: str, at: datetime, refund_id: int = 0) -> None:
+        """Write a balanced pair to the ledger: what the acquirer owes, and to whom."""
+        sign = 1 if kind == "debit" else -1
+        for account, amount in (("acquirer", sign * cents), ("merchant", -sign * cents)):
+            self._db.execute(
+                insert(t.ledger).values(
+                    attempt_id=attempt_id,
+                    kind=kind,
+                    refund_id=refund_id,
+                    account=account,
+                    amount_cents=amount,
+                    currency=currency,
+                    at=at,
+                )
+            )
+
+    def count_by_status(self) -> dict[str, int]:
+        """Count the attempts that need watching, by status, for metrics."""
+        watched = (AttemptStatus.UNKNOWN, AttemptStatus.REVERSING, AttemptStatus.REVIEW, AttemptStatus.CAPTURE_ERROR)
+        asked = select(t.attempt.c.status, func.count()).where(t.attempt.c.status.in_(watched))
+        return {status: count for status, count in self._db.execute(asked.group_by(t.attempt.c.status))}

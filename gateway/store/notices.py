@@ -1,0 +1,124 @@
+"""The outbox's rows: written with the fact, claimed under a lease, kept in order per payment."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.core.errors import NotFound
+from gateway.store import tables as t
+from gateway.store.types import UtcDateTime
+
+# One statement on both engines. MATERIALIZED pins the pick before the update: the usual UPDATE ... WHERE id IN (SELECT
+# ... FOR UPDATE SKIP LOCKED) may be planned so that it locks rows it does not take. A notice waits while an older one
+# of the same payment and target is undelivered, and while its target already has `per_target` deliveries under way.
+_CLAIM = """
+WITH pick AS MATERIALIZED (
+  SELECT id FROM notice AS n
+  WHERE state = 'new' AND next_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
+    AND NOT EXISTS (
+      SELECT 1 FROM notice AS older
+      WHERE older.payment_id = n.payment_id AND older.channel = n.channel AND older.target = n.target
+        AND older.state = 'new' AND older.seq < n.seq)
+    AND (SELECT count(*) FROM notice AS busy
+         WHERE busy.state = 'new' AND busy.target = n.target AND busy.lease_until > :now) < :per_target
+  ORDER BY next_at, id LIMIT :limit {lock})
+UPDATE notice SET lease = :lease, lease_until = :until, tries = tries + 1
+FROM pick WHERE notice.id = pick.id
+RETURNING notice.id
+"""
+
+
+class Notices:
+    """Queries over ``notice`` and ``heartbeat``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def add(self, payment_id: int, **facts: object) -> None:
+        """Insert a promise to tell somebody something."""
+        self._db.execute(insert(t.notice).values(payment_id=payment_id, state="new", **facts))
+
+    def claim(self, lease: str, *, now: datetime, until: datetime, limit: int, per_target: int) -> list[Row[Any]]:
+        """Lease up to ``limit`` due notices to one deliverer until ``until``."""
+        lock = "FOR UPDATE SKIP LOCKED" if self._db.dialect.name == "postgresql" else ""
+        asked = text(_CLAIM.format(lock=lock)).bindparams(
+            bindparam("now", now, UtcDateTime()), bindparam("until", until, UtcDateTime())
+        )
+        ids = self._db.execute(asked, {"lease": lease, "limit": limit, "per_target": per_target}).scalars().all()
+        if not ids:
+            return []
+        return list(self._db.execute(select(t.notice).where(t.notice.c.id.in_(ids)).order_by(t.notice.c.id)))
+
+    def finish(self, notice_id: int, lease: str, now: datetime) -> None:
+        """Mark a notice delivered, if the lease is still ours."""
+        self._settle(notice_id, lease, state="sent", delivered_at=now, last_error="")
+
+    def postpone(self, notice_id: int, lease: str, next_at: datetime, error: str) -> None:
+        """Try again at ``next_at``."""
+        self._settle(notice_id, lease, next_at=next_at, last_error=error[:200])
+
+    def bury(self, notice_id: int, lease: str, error: str) -> None:
+        """Give up; only a person can send it again."""
+        self._settle(notice_id, lease, state="dead", last_error=error[:200])
+
+    def _settle(self, notice_id: int, lease: str, **changes: object) -> None:
+        if "state" in changes:
+            # A code is worthless once sent or given up: nothing of it stays.
+            changes["body"] = case((t.notice.c.channel == "sms", b""), else_=t.notice.c.body)
+        self._db.execute(
+            update(t.notice)
+            .where(t.notice.c.id == notice_id, t.notice.c.lease == lease, t.notice.c.state == "new")
+            .values(lease="", lease_until=None, **changes)
+        )
+
+    def next_due(self) -> datetime | None:
+        """Say when the earliest waiting notice is due, so that a worker may sleep until then."""
+        moment: datetime | None = self._db.execute(
+            select(t.notice.c.next_at).where(t.notice.c.state == "new").order_by(t.notice.c.next_at).limit(1)
+        ).scalar()
+        return moment
+
+    def of_payment(self, payment_id: int) -> list[Row[Any]]:
+        """List the notices of a payment in the order they were promised."""
+        return list(
+            self._db.execute(select(t.notice).where(t.notice.c.payment_id == payment_id).order_by(t.notice.c.id))
+        )
+
+    def newest(self, limit: int, state: str | None = None) -> list[Row[Any]]:
+        """List the latest notices, for the operator."""
+        asked = select(t.notice).order_by(t.notice.c.id.desc()).limit(limit)
+        return list(self._db.execute(asked.where(t.notice.c.state == state) if state else asked))
+
+    def resend(self, notice_id: int, now: datetime) -> None:
+        """Put a notice back to be sent now: same id, same body, tries kept. Raises :class:`NotFound`."""
+        done = self._db.execute(
+            update(t.notice)
+            .where(t.notice.c.id == notice_id, t.notice.c.channel != "sms")
+            .values(state="new", next_at=now, lease="", lease_until=None)
+        )
+        if done.rowcount != 1:
+            raise NotFound("no such notice, or one that may not be sent again (a code)")
+
+    def count_by_state(self) -> dict[str, int]:
+        """Count notices that wait or died, for metrics."""
+        asked = select(t.notice.c.state, func.count()).where(t.notice.c.state != "sent").group_by(t.notice.c.state)
+        return {state: count for state, count in self._db.execute(asked)}
+
+    # The worker's pulse.
+
+    def beat(self, name: str, at: datetime) -> None:
+        """Say that a worker is alive."""
+        done = self._db.execute(update(t.heartbeat).where(t.heartbeat.c.name == name).values(at=at))
+        if done.rowcount == 0:
+            try:
+                with self._db.begin_nested():
+                    self._db.execute(insert(t.heartbeat).values(name=name, at=at))
+            except IntegrityError:
+                return
+
+    def last_beat(self) -> datetime | None:
+        """Say when any worker was last alive."""
+        moment: datetime | None = self._db.execute(select(func.max(t.heartbeat.c.at))).scalar()
+        return moment

@@ -1,0 +1,234 @@
+"""Payments, their lines, their history: queries by name."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from gateway.core.errors import NotFound, WrongStatus
+from gateway.core.money import Money
+from gateway.core.payment import (
+    AttemptResult,
+    AttemptStatus,
+    Event,
+    Kind,
+    Line,
+    Mode,
+    Payee,
+    PaymentRequest,
+    PaymentResult,
+    RefundResult,
+    Status,
+    check_move,
+)
+from gateway.store import tables as t
+
+PaymentRow = Row[Any]
+
+
+class Payments:
+    """Queries over ``payment``, ``line``, ``event`` and ``signed_request``."""
+
+    def __init__(self, connection: Connection, payee_of: Callable[[str], Payee]) -> None:
+        self._db = connection
+        self._payee_of = payee_of
+
+    def get(self, public_id: str) -> PaymentRow:
+        """Find one by its public id. Raises :class:`NotFound`."""
+        row = self._db.execute(select(t.payment).where(t.payment.c.public_id == public_id)).one_or_none()
+        if row is None:
+            raise NotFound("no such payment")
+        return row
+
+    def by_id(self, payment_id: int) -> PaymentRow:
+        """Find one by its row id."""
+        return self._db.execute(select(t.payment).where(t.payment.c.id == payment_id)).one()
+
+    def by_reference(self, merchants: frozenset[str], reference: str, limit: int = 50) -> list[PaymentRow]:
+        """Find payments whose own reference, or one of whose lines', is ``reference``; newest first."""
+        lines = select(t.line.c.payment_id).where(t.line.c.reference == reference)
+        asked = (
+            select(t.payment)
+            .where(t.payment.c.merchant_id.in_(merchants))
+            .where(or_(t.payment.c.reference == reference, t.payment.c.id.in_(lines)))
+            .order_by(t.payment.c.id.desc())
+            .limit(limit)
+        )
+        return list(self._db.execute(asked))
+
+    def newest(self, limit: int) -> list[PaymentRow]:
+        """Find the latest payments of everyone, for the operator's list."""
+        return list(self._db.execute(select(t.payment).order_by(t.payment.c.id.desc()).limit(limit)))
+
+    def overdue(self, now: datetime, limit: int) -> list[str]:
+        """Name the payments nobody paid in time, oldest first."""
+        asked = (
+            select(t.payment.c.public_id)
+            .where(t.payment.c.status.in_((Status.CREATED, Status.OPENED)), t.payment.c.expires_at <= now)
+            .order_by(t.payment.c.expires_at)
+            .limit(limit)
+        )
+        return list(self._db.execute(asked).scalars())
+
+    def signed(self, merchant: str, jti: str) -> Row[Any] | None:
+        """Find what a signed request of this id did, if it was seen before."""
+        r = t.signed_request
+        return self._db.execute(select(r).where(r.c.merchant_id == merchant, r.c.jti == jti)).one_or_none()
+
+    def add_signed(self, merchant: str, jti: str, *, kind: str, digest: str, payment_id: int, at: datetime) -> None:
+        """Remember, for ever, that a signed request was taken."""
+        self._db.execute(
+            insert(t.signed_request).values(
+                merchant_id=merchant, jti=jti, kind=kind, digest=digest, payment_id=payment_id, at=at
+            )
+        )
+
+    def add(self, request: PaymentRequest, **facts: object) -> int:
+        """Insert a payment for ``request``; ``facts`` are the columns the request does not hold."""
+        row = self._db.execute(
+            insert(t.payment)
+            .values(
+                merchant_id=request.merchant,
+                reference=request.reference,
+                kind=request.kind,
+                amount_cents=request.amount.cents,
+                currency=request.amount.currency,
+                label=request.label,
+                email=request.email,
+                receipt_email=request.email,
+                payer_name=request.payer_name,
+                payer_phone=request.payer_phone,
+                beneficiary=request.beneficiary,
+                comment=request.comment,
+                fiscal_year=request.fiscal_year,
+                language=request.language,
+                return_url=request.return_url,
+                notify_url=request.notify_url,
+                pay_before=request.pay_before,
+                metadata=json.dumps(dict(request.metadata), ensure_ascii=False),
+                status=Status.CREATED,
+                **facts,
+            )
+            .returning(t.payment.c.id)
+        )
+        return int(row.scalar_one())
+
+    def add_line(self, payment_id: int, position: int, debt_id: int, line: Line) -> None:
+        """Insert one debt of a payment."""
+        self._db.execute(
+            insert(t.line).values(
+                payment_id=payment_id,
+                position=position,
+                debt_id=debt_id,
+                reference=line.reference,
+                label=line.label,
+                amount_cents=line.amount.cents,
+            )
+        )
+
+    def move(self, row: PaymentRow, target: Status, **changes: object) -> None:
+        """Move a payment from the status it was read in. Raises :class:`WrongStatus` if it is there no longer."""
+        check_move(Status(row.status), target)
+        done = self._db.execute(
+            update(t.payment)
+            .where(t.payment.c.id == row.id, t.payment.c.status == row.status)
+            .values(status=target, **changes)
+        )
+        if done.rowcount != 1:
+            raise WrongStatus(f"the payment was no longer {row.status}")
+
+    def set_receipt_email(self, payment_id: int, email: str) -> None:
+        """Keep the address the payer wants the receipt at."""
+        self._db.execute(update(t.payment).where(t.payment.c.id == payment_id).values(receipt_email=email))
+
+    def record(self, payment_id: int, event_id: str, kind: str, at: datetime, facts: Mapping[str, str]) -> Event:
+        """Append a fact to the history; the payment's row lock makes the sequence gapless."""
+        seq = self._db.execute(
+            update(t.payment)
+            .where(t.payment.c.id == payment_id)
+            .values(seq=t.payment.c.seq + 1)
+            .returning(t.payment.c.seq)
+        ).scalar_one()
+        text = json.dumps(dict(facts), ensure_ascii=False)
+        self._db.execute(
+            insert(t.event).values(payment_id=payment_id, seq=seq, public_id=event_id, type=kind, at=at, facts=text)
+        )
+        return Event(event_id, seq, kind, at, dict(facts))
+
+    def result(self, row: PaymentRow) -> PaymentResult:
+        """Tell everything known of a payment."""
+        currency = row.currency
+        return PaymentResult(
+            id=row.public_id,
+            number=f"{row.id:010d}",
+            request=self._request(row),
+            payee=replace(self._payee_of(row.merchant_id), mode=Mode(row.mode)),
+            status=Status(row.status),
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            paid_at=row.paid_at,
+            ended_at=row.ended_at,
+            email=row.receipt_email,
+            attempts=self._attempts(row.id),
+            refunds=self._refunds(row.id, currency),
+            events=self._events(row.id),
+            refunded_cents=row.refunded_cents,
+            attempts_max=row.attempts_max,
+            dialect=row.dialect,
+        )
+
+    def _request(self, row: PaymentRow) -> PaymentRequest:
+        lines = self._db.execute(select(t.line).where(t.line.c.payment_id == row.id).order_by(t.line.c.position))
+        return PaymentRequest(
+            merchant=row.merchant_id,
+            reference=row.reference,
+            amount=Money(row.amount_cents, row.currency),
+            lines=tuple(Line(r.reference, r.label, Money(r.amount_cents, row.currency)) for r in lines),
+            label=row.label,
+            kind=Kind(row.kind),
+            email=row.email,
+            payer_name=row.payer_name,
+            payer_phone=row.payer_phone,
+            beneficiary=row.beneficiary,
+            comment=row.comment,
+            fiscal_year=row.fiscal_year,
+            language=row.language,
+            return_url=row.return_url,
+            notify_url=row.notify_url,
+            pay_before=row.pay_before,
+            metadata=json.loads(row.metadata),
+        )
+
+    def _attempts(self, payment_id: int) -> tuple[AttemptResult, ...]:
+        rows = self._db.execute(select(t.attempt).where(t.attempt.c.payment_id == payment_id).order_by(t.attempt.c.n))
+        return tuple(
+            AttemptResult(
+                id=r.public_id,
+                number=r.n,
+                status=AttemptStatus(r.status),
+                scheme=r.scheme,
+                bin=r.bin,
+                last4=r.last4,
+                started_at=r.started_at,
+                flow=r.flow,
+                response_code=r.response_code,
+                response_family=r.response_family,
+                authorisation_number=r.authorisation_number,
+                eci=r.eci,
+                ended_at=r.ended_at,
+            )
+            for r in rows
+        )
+
+    def _refunds(self, payment_id: int, currency: str) -> tuple[RefundResult, ...]:
+        rows = self._db.execute(select(t.refund).where(t.refund.c.payment_id == payment_id).order_by(t.refund.c.id))
+        return tuple(
+            RefundResult(r.public_id, Money(r.amount_cents, currency), r.status, r.requested_at, r.reason) for r in rows
+        )
+
+    def _events(self, payment_id: int) -> tuple[Event, ...]:
+        rows = self._db.execute(select(t.event).where(t.event.c.payment_id == payment_id).order_by(t.event.c.seq))
+        return tuple(Event(r.public_id, r.seq, r.type, r.at, json.loads(r.facts)) for r in rows)

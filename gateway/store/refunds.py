@@ -1,0 +1,67 @@
+"""Refunds: money given back, never more than was taken."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from gateway.core.errors import RequestConflict
+from gateway.store import tables as t
+
+
+class Refunds:
+    """Queries over ``refund`` and the guarded sum in ``payment``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def reserve(self, payment_id: int, cents: int) -> None:
+        """Add to what is given back, if it still fits. Raises :class:`RequestConflict`."""
+        p = t.payment
+        done = self._db.execute(
+            update(p)
+            .where(p.c.id == payment_id, p.c.refunded_cents + cents <= p.c.amount_cents)
+            .values(refunded_cents=p.c.refunded_cents + cents)
+        )
+        if done.rowcount != 1:
+            raise RequestConflict("refund_exceeds", "ask for at most what has not been refunded yet")
+
+    def release(self, payment_id: int, cents: int) -> None:
+        """Take back a reservation the acquirer refused."""
+        p = t.payment
+        self._db.execute(update(p).where(p.c.id == payment_id).values(refunded_cents=p.c.refunded_cents - cents))
+
+    def add(self, **facts: object) -> int:
+        """Insert a refund that is about to be asked for."""
+        return int(self._db.execute(insert(t.refund).values(**facts).returning(t.refund.c.id)).scalar_one())
+
+    def get(self, refund_id: int) -> Row[Any]:
+        """Find one by its row id."""
+        return self._db.execute(select(t.refund).where(t.refund.c.id == refund_id)).one()
+
+    def finish(self, refund_id: int, status: str) -> bool:
+        """Settle a refund that was open; false when it was settled already."""
+        r = t.refund
+        done = self._db.execute(
+            update(r)
+            .where(r.c.id == refund_id, r.c.status.in_(("pending", "unknown")))
+            .values(status=status, next_at=None)
+        )
+        return done.rowcount == 1
+
+    def postpone(self, refund_id: int, next_at: datetime) -> None:
+        """Note that the acquirer was silent; the same message goes out again later."""
+        r = t.refund
+        self._db.execute(update(r).where(r.c.id == refund_id).values(status="unknown", next_at=next_at))
+
+    def due(self, now: datetime, limit: int) -> list[Row[Any]]:
+        """Find the refunds whose answer is still missing."""
+        return list(self._db.execute(select(t.refund).where(t.refund.c.next_at <= now).limit(limit)))
+
+    def claim(self, row: Row[Any], until: datetime) -> bool:
+        """Take a due refund for oneself; false when another sweeper was faster."""
+        r = t.refund
+        done = self._db.execute(
+            update(r).where(r.c.id == row.id, r.c.next_at == row.next_at).values(next_at=until)
+        )  # fmt: skip
+        return done.rowcount == 1

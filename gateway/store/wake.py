@@ -1,0 +1,104 @@
+"""How a web process tells sleeping workers that something is due, so that nobody has to poll quickly.
+
+PostgreSQL carries the call between machines (``NOTIFY``). With SQLite everybody is on one machine and each worker
+listens on a datagram socket of its own. Both may be lost without harm: a worker looks by itself every half second.
+"""
+
+import contextlib
+import os
+import select
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import Engine, text
+
+_CHANNEL = "guichet_notice"
+
+
+def caller(engine: Engine, directory: Path) -> Callable[[], None]:
+    """Give the function that wakes every worker."""
+    if engine.dialect.name == "postgresql":
+        return lambda: _notify(engine)
+    return lambda: _ring(directory)
+
+
+def _notify(engine: Engine) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"NOTIFY {_CHANNEL}"))
+
+
+def _ring(directory: Path) -> None:
+    for path in directory.glob("*.sock"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+            bell.setblocking(False)
+            bell.sendto(b"!", str(path))
+
+
+class Bell:
+    """A worker's ear: ``wait`` returns when something may be due, or when the time is up."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._path: Path | None = None
+        self._socket: socket.socket | None = None
+        self._listener: psycopg.Connection[tuple[object, ...]] | None = None
+        # The deliverer's threads ring this one when a delivery has ended and the next in line may go.
+        self._inner, self._ringer = socket.socketpair()
+        self._ringer.setblocking(False)
+        if engine.dialect.name == "postgresql":
+            self._url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        else:
+            self._listen_on_socket(directory)
+
+    def _listen_on_socket(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = directory / f"{os.getpid()}.sock"
+        self._path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self._path))
+
+    def ring(self) -> None:
+        """Wake this worker from another of its threads."""
+        with contextlib.suppress(OSError):
+            self._ringer.send(b"!")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until something may be due, at most ``seconds``."""
+        ears: list[int] = [self._inner.fileno()]
+        if self._socket is not None:
+            ears.append(self._socket.fileno())
+        elif (listener := self._connected()) is not None:
+            ears.append(listener.fileno())
+        ready, _, _ = select.select(ears, [], [], seconds)
+        self._drain(ready)
+
+    def _connected(self) -> psycopg.Connection[tuple[object, ...]] | None:
+        """Listen on PostgreSQL; while it is away, the worker's own look every half second must do."""
+        if self._listener is None or self._listener.closed:
+            try:
+                self._listener = psycopg.connect(self._url, autocommit=True, connect_timeout=3)
+                self._listener.execute(f"LISTEN {_CHANNEL}")
+            except psycopg.Error:
+                self._listener = None
+        return self._listener
+
+    def _drain(self, ready: list[int]) -> None:
+        if self._inner.fileno() in ready:
+            self._inner.recv(4096)
+        if self._socket is not None and self._socket.fileno() in ready:
+            self._socket.recv(4096)
+        if self._listener is not None and self._listener.fileno() in ready:
+            try:
+                for _ in self._listener.notifies(timeout=0):
+                    pass
+            except psycopg.Error:
+                self._listener = None
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        for end in (self._socket, self._inner, self._ringer, self._listener):
+            if end is not None:
+                end.close()

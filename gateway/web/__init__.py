@@ -1,0 +1,73 @@
+"""The rim: where HTTP meets the verbs. What every view shares: the services, the headers, the faces of errors."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flask import Flask, Response, current_app, g, request
+
+from gateway.checkout import Checkout
+from gateway.dialects import Dialect
+from gateway.keys import Keys
+from gateway.settings import Settings
+from gateway.web.links import Links
+
+# Threads that go on asking the acquirer after the payer was sent to the waiting page.
+_BACKGROUND = 16
+
+
+@dataclass(frozen=True)
+class Services:
+    """What views may use; built once by ``gateway.app``.
+
+    :ivar faults: what keeps this server from serving, as plain sentences; empty when ready
+    """
+
+    settings: Settings
+    keys: Keys
+    checkout: Checkout
+    dialects: Mapping[str, Dialect]
+    links: Links
+    now: Callable[[], datetime]
+    faults: Callable[[], tuple[str, ...]]
+    figures: Callable[[], Mapping[str, Mapping[str, int]]]
+    background: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_BACKGROUND, "authorise"))
+
+
+def services() -> Services:
+    """Give the services of the running application."""
+    found: Services = current_app.extensions["gateway"]
+    return found
+
+
+def init_headers(app: Flask, *, is_https: bool) -> None:
+    """Send the security headers on every answer, whatever its status.
+
+    ``form-action`` also governs where a form's answer may redirect; the one page that leads back to the merchant adds
+    the merchant's origin through ``flask.g.form_action``.
+    """
+
+    @app.after_request
+    def _secure(response: Response) -> Response:
+        form_action = " ".join(["'self'", *g.get("form_action", ())])
+        # A view may be stricter than this; none may be laxer (a test walks the routes).
+        response.headers.setdefault(
+            "Content-Security-Policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+            f"connect-src 'self'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'; "
+            "require-trusted-types-for 'script'",
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+        response.headers["X-Robots-Tag"] = "noindex"
+        if is_https:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        if request.endpoint == "static":
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        else:
+            response.headers["Cache-Control"] = "no-store"
+        return response

@@ -1,0 +1,122 @@
+"""What is shown when something is wrong: a problem document to programs, a plain sentence and a reference to people."""
+
+import logging
+import secrets
+
+from flask import Flask, Response, g, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from gateway.core.errors import BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict
+from gateway.store import StoreBusy
+from gateway.web import services
+from gateway.web.rendering import LANGUAGE_DEFAULT
+
+log = logging.getLogger(__name__)
+
+
+def problem(status: int, code: str, title: str, detail: str) -> Response:
+    """Make an RFC 9457 problem document for what HTTP itself refuses (size, method, type, address)."""
+    origin = services().settings.base_url
+    body = {"type": f"{origin}/docs#error-{code}", "title": title, "status": status, "detail": detail, "code": code}
+    response = make_response(body, status)
+    response.headers["Content-Type"] = "application/problem+json"
+    return response
+
+
+def error_page(status: int, title: str, message: str, code: str, reference: str = "") -> Response:
+    """Show a person what went wrong; never a trace."""
+    g.setdefault("language", LANGUAGE_DEFAULT)
+    page = render_template(
+        "page/error.html",
+        payment=None,
+        page="error",
+        base="",
+        language=g.language,
+        languages=[],
+        test_mode=services().settings.is_test_kit_on,
+        title=title,
+        message=message,
+        error_code=code,
+        reference=reference or secrets.token_hex(4),
+        status=status,
+    )
+    return make_response(page, status)
+
+
+def entry_error_page(error: GatewayError, status: int) -> Response:
+    """Tell a payer that the request of the site they come from cannot be taken; in test mode, tell its developer why."""
+    message = _("The site you come from sent a payment request that cannot be accepted. Nothing was debited.")
+    if isinstance(error, RequestConflict):
+        message = _CONFLICTS.get(error.code, lambda: message)()
+    if services().settings.is_test_kit_on:
+        message = f"{message} [{_explain(error)}]"
+    return error_page(status, _("This payment cannot be started"), message, error.code)
+
+
+_CONFLICTS = {
+    "debt_already_paid": lambda: _("This bill has already been paid. Nothing was debited this time."),
+    "debt_locked": lambda: _("Another payment of this bill is under way. Finish or cancel it, then try again."),
+}
+
+
+def _explain(error: GatewayError) -> str:
+    if isinstance(error, BadRequest):
+        return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in error.faults)
+    return error.fix if isinstance(error, NotAuthentic | RequestConflict) else str(error)
+
+
+def init_errors(app: Flask) -> None:
+    """Give every error its face."""
+
+    @app.errorhandler(CSRFError)
+    def _stale_form(_error: CSRFError) -> Response:
+        message = _("This form was open for too long, or cookies are blocked. Go back to the page and try again.")
+        return error_page(400, _("Please try again"), message, "stale_form")
+
+    @app.errorhandler(NotFound)
+    def _unknown(_error: NotFound) -> Response:
+        message = _("This address does not lead to a payment. Use the link given by the site you come from.")
+        return error_page(404, _("Page not found"), message, "not_found")
+
+    @app.errorhandler(StoreBusy)
+    def _busy(_error: StoreBusy) -> Response:
+        log.warning("database busy")
+        if request.path.startswith("/v1/"):
+            response = problem(503, "store_busy", "Busy", "nothing was changed; send the same request again")
+        else:
+            message = _("The service is very busy. Nothing was debited by this click. Reload the page in a moment.")
+            response = error_page(503, _("Please try again"), message, "busy")
+        response.headers["Retry-After"] = "1"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def _refused(error: HTTPException) -> Response:
+        status = error.code or 500
+        if isinstance(error, InternalServerError):
+            return _broken(status)
+        if request.path.startswith("/v1/"):
+            code = _HTTP_CODES.get(status, "http_error")
+            response = problem(status, code, error.name, error.description or error.name)
+        elif status == 404:
+            return _unknown(NotFound(request.path))
+        else:
+            message = _("The server cannot take this request. Go back and try again.")
+            response = error_page(status, error.name, message, _HTTP_CODES.get(status, "http_error"))
+        # Allow, Retry-After and the like belong to the status.
+        for name, value in error.get_headers():
+            if name not in ("Content-Type", "Content-Length"):
+                response.headers[name] = value
+        return response
+
+    def _broken(status: int) -> Response:
+        reference = secrets.token_hex(4)
+        log.error("unexpected error", extra={"reference": reference})
+        if request.path.startswith("/v1/"):
+            return problem(status, "internal_error", "Internal error", f"reference {reference}; look the payment up")
+        message = _("Something went wrong on our side. Reload the page: it shows where your payment stands.")
+        return error_page(status, _("Something went wrong"), message, "internal_error", reference)
+
+
+_HTTP_CODES = {400: "bad_http", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_type"}

@@ -1,0 +1,291 @@
+"""Payers come in here. The state of the payment decides the page, never the address; every post ends in a redirect.
+
+A view parses, calls one verb of the checkout, and renders or redirects. When somebody was faster (two tabs, a double
+click, the back button) the verb says so and the payer is shown where things stand.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as StillWorking
+from datetime import datetime
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, g, jsonify, redirect, render_template, request, session
+from werkzeug.wrappers import Response as AnyResponse
+
+from gateway.checkout import Situation, Stage
+from gateway.core.errors import CardRefused, NotFound, WrongStatus
+from gateway.core.payment import PaymentResult, Status
+from gateway.steps.card import CardForm
+from gateway.steps.challenge import ChallengeForm
+from gateway.steps.review import ResultForm, ReviewForm
+from gateway.web import Services, services
+from gateway.web.rendering import template_names
+
+log = logging.getLogger(__name__)
+pages = Blueprint("pages", __name__, url_prefix="/p")
+
+LANGUAGES = (("fr", "Français"), ("en", "English"))
+
+# Longer than this and the payer is sent to the waiting page, while the bank is still being asked.
+_PATIENCE_SECONDS = 4.0
+
+# What a refusal is called on the page; every other family is shown as "other". Neutral words only: a page must not
+# tell live cards from dead ones.
+_REASONS = frozenset(
+    {"do_not_honour", "funds", "expired", "stolen", "limit", "wrong_code", "authentication", "technical"}
+)
+_AUTHENTICATION = frozenset({"challenge_failed", "challenge_timeout", "authentication"})
+
+
+@pages.get("/<token>")
+def page(token: str) -> AnyResponse:
+    """Show where the payment stands."""
+    situation = _situation(token)
+    if situation.stage is Stage.CHALLENGE:
+        return redirect(f"/p/{token}/challenge", code=303)
+    return _render(situation, token)
+
+
+@pages.get("/<token>/challenge")
+def challenge(token: str) -> AnyResponse:
+    """Show the bank's code page."""
+    situation = _situation(token)
+    if situation.stage is not Stage.CHALLENGE:
+        return _home(token)
+    return _render_challenge(situation, token, ChallengeForm())
+
+
+@pages.get("/<token>/state")
+def state(token: str) -> Response:
+    """Tell the waiting page's script which page is due."""
+    return jsonify(page=_situation(token).stage.value)
+
+
+@pages.post("/<token>/brands")
+def brands(token: str) -> Response:
+    """Tell the card page's script which brands a card that begins so may carry; nothing is kept."""
+    _situation(token)
+    digits = request.form.get("bin", "")[:8]
+    known = services().checkout.desk.acquirer.schemes(digits) if digits.isascii() and digits.isdigit() else ()
+    return jsonify(schemes=list(known))
+
+
+@pages.post("/<token>")
+def act(token: str) -> AnyResponse:
+    """Do what the pressed button says."""
+    payment = services().links.payment_of(token)
+    action = request.form.get("action", "pay")
+    if action == "pay":
+        return _pay(token, payment)
+    if action == "return":
+        return _return(token, payment)
+    verbs: dict[str, Callable[[str], None]] = {
+        "cancel": services().checkout.paying.cancel,
+        "retry": services().checkout.paying.change_card,
+        "confirm": _authorise,
+    }
+    if action in verbs:
+        _calmly(verbs[action], payment)
+    return _home(token)
+
+
+@pages.post("/<token>/challenge")
+def answer(token: str) -> AnyResponse:
+    """Take the code, or what else the code page offers."""
+    known, payment = services(), services().links.payment_of(token)
+    action = request.form.get("action", "confirm")
+    if action == "resend":
+        _calmly(known.checkout.paying.resend_code, payment)
+    elif action == "cancel":
+        _calmly(known.checkout.paying.cancel, payment)
+    elif action == "retry":
+        _calmly(known.checkout.paying.change_card, payment)
+    else:
+        return _take_code(token, payment)
+    return _home(token)
+
+
+def _take_code(token: str, payment: str) -> AnyResponse:
+    known, form = services(), ChallengeForm()
+    situation = _situation(token)
+    if situation.stage is not Stage.CHALLENGE:
+        return _home(token)
+    if not form.validate():
+        return _render_challenge(situation, token, form)
+    try:
+        is_right = known.checkout.paying.answer_challenge(payment, form.digits)
+    except WrongStatus:
+        return _home(token)
+    if is_right and not known.settings.merchants[situation.result.request.merchant].always_review:
+        _calmly(_authorise, payment)
+    return _home(token)
+
+
+def _pay(token: str, payment: str) -> AnyResponse:
+    known, situation = services(), _situation(token)
+    if situation.stage is not Stage.CARD:
+        return _home(token)
+    form = _card_form(known, situation.result)
+    if not form.validate():
+        return _render(situation, token, form)
+    try:
+        known.checkout.paying.enter_card(payment, form.entry(), scheme=form.scheme, email=form.address)
+    except CardRefused as refusal:
+        form.refuse(refusal)
+        return _render(situation, token, form)
+    except WrongStatus:
+        log.info("card came too late", extra={"payment": payment})
+    return _home(token)
+
+
+def _authorise(payment: str) -> None:
+    """Ask the bank, for as long as a payer waits without wondering; the asking goes on behind the waiting page."""
+    future = services().background.submit(services().checkout.settling.authorise, payment)
+    try:
+        future.result(timeout=_PATIENCE_SECONDS)
+    except StillWorking:
+        log.info("acquirer is slow", extra={"payment": payment})
+
+
+def _return(token: str, payment: str) -> AnyResponse:
+    """Leave for the merchant's site; leaving a refusal gives the payment up."""
+    known = services()
+    if _situation(token).can_retry:
+        _calmly(known.checkout.paying.cancel, payment)
+    result = _situation(token).result
+    target = known.dialects[result.dialect].returned(result, known.now()) if not result.is_live else ""
+    if not target:
+        return _home(token)
+    _allow_leaving(result)
+    return redirect(target, code=303)
+
+
+def _calmly(verb: Callable[[str], object], payment: str) -> None:
+    """Do a verb; when somebody was faster, the page of the real state says all there is to say."""
+    try:
+        verb(payment)
+    except WrongStatus as error:
+        log.info("somebody was faster", extra={"payment": payment, "reason": str(error)})
+
+
+def _situation(token: str) -> Situation:
+    """Load where the payer stands, and speak their language from here on. Raises :class:`NotFound`."""
+    known = services()
+    payment = known.links.payment_of(token)
+    try:
+        situation = known.checkout.paying.show(payment)
+    except WrongStatus:
+        # Two first looks at once: the other one opened it.
+        situation = known.checkout.paying.show(payment)
+    codes = [code for code, _ in LANGUAGES]
+    wished = request.args.get("lang", "")
+    if wished in codes:
+        session["language"] = wished
+    spoken = session.get("language") or situation.result.request.language
+    g.language = spoken if spoken in codes else codes[0]
+    return situation
+
+
+def _home(token: str) -> AnyResponse:
+    return redirect(f"/p/{token}", code=303)
+
+
+def _card_form(known: Services, result: PaymentResult) -> CardForm:
+    merchant = known.settings.merchants.get(result.request.merchant)
+    if merchant is None:
+        raise NotFound("this merchant takes no payments any more")
+    return CardForm(
+        today=known.now().astimezone(ZoneInfo(known.settings.timezone)).date(),
+        email_rule=merchant.email_rule,
+        email=result.email or result.request.email,
+    )
+
+
+def _common(result: PaymentResult, token: str, page_name: str, base: str) -> dict[str, object]:
+    return {
+        "payment": result,
+        "page": page_name,
+        "base": base,
+        "language": g.language,
+        "languages": [(code, name, f"?lang={code}") for code, name in LANGUAGES],
+        "test_mode": result.payee.mode != "production",
+    }
+
+
+def _render(situation: Situation, token: str, form: CardForm | None = None) -> Response:
+    """Render the page of the present stage."""
+    result, stage, base = situation.result, situation.stage, f"/p/{token}"
+    context = _common(result, token, stage.value, base)
+    context |= _VIEWS[stage](situation, token) if stage in _VIEWS else _ending(situation)
+    if form is not None:
+        context["form"] = form
+    names = template_names(f"page/{stage}.html", result.request.merchant)
+    return Response(render_template(names, **context))
+
+
+def _card_view(situation: Situation, _token: str) -> dict[str, object]:
+    known, result = services(), situation.result
+    merchant = known.settings.merchants.get(result.request.merchant)
+    failed = sum(attempt.status in ("declined", "authn_failed", "reversed") for attempt in result.attempts)
+    return {
+        "form": _card_form(known, result),
+        "email_rule": merchant.email_rule if merchant else "optional",
+        "attempts_left": max(result.attempts_max - failed, 1),
+    }
+
+
+def _review_view(_situation: Situation, _token: str) -> dict[str, object]:
+    return {"form": ReviewForm()}
+
+
+def _waiting_view(situation: Situation, token: str) -> dict[str, object]:
+    events = [event.at for event in situation.result.events if event.type == "attempt.authorising"]
+    since: datetime = events[-1] if events else situation.result.created_at
+    waited = int((services().now() - since).total_seconds())
+    return {"form": ResultForm(), "status_url": f"/p/{token}/state", "seconds_waited": waited}
+
+
+def _ending(situation: Situation) -> dict[str, object]:
+    """Say how it ended and, where the merchant gave an address, let the payer leave for it."""
+    result = situation.result
+    attempt = result.attempt
+    family = attempt.response_family if attempt else ""
+    family = "authentication" if family in _AUTHENTICATION else family
+    _allow_leaving(result)
+    return {
+        "form": ResultForm(),
+        "reason": family if family in _REASONS else "other",
+        "can_retry": situation.can_retry,
+        "can_return": bool(result.request.return_url),
+        **(_ticket_urls(result) if result.status is Status.PAID else {}),
+    }
+
+
+def _ticket_urls(result: PaymentResult) -> dict[str, object]:
+    url = services().links.ticket(result, "payer")
+    return {"ticket_url": url, "ticket_pdf_url": f"{url}.pdf"}
+
+
+def _allow_leaving(result: PaymentResult) -> None:
+    """Let this page's form redirect to the merchant: ``form-action`` would stop it in Chromium otherwise."""
+    parts = urlsplit(result.request.return_url)
+    if parts.netloc:
+        g.form_action = (f"{parts.scheme}://{parts.netloc}",)
+
+
+_VIEWS: dict[Stage, Callable[[Situation, str], dict[str, object]]] = {
+    Stage.CARD: _card_view,
+    Stage.REVIEW: _review_view,
+    Stage.WAITING: _waiting_view,
+}
+
+
+def _render_challenge(situation: Situation, token: str, form: ChallengeForm) -> Response:
+    known, result = services(), situation.result
+    context = _common(result, token, "challenge", f"/p/{token}/challenge")
+    hint = known.links.inbox(result.id) if known.settings.is_test_kit_on else ""
+    context |= {"form": form, "challenge": situation.challenge, "demo_hint_url": hint}
+    names = template_names("bank/challenge.html", result.request.merchant)
+    return Response(render_template(names, **context))

@@ -1,0 +1,80 @@
+"""How templates become pages: Jinja and Babel set up in one place, the same for the server and for tests.
+
+What a page says is in ``checkout_templates``; which page is due is the views' business.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from flask import Flask, g, url_for
+from flask_babel import Babel
+from jinja2 import FileSystemLoader, StrictUndefined
+
+from gateway.core.money import Money
+from gateway.web import formats
+
+LANGUAGE_DEFAULT = "fr"
+
+# Scripts written from right to left; everything else is left to right.
+_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he"})
+
+
+def init_rendering(app: Flask, home: Path) -> None:
+    """Make ``app`` render ``home/checkout_templates`` strictly, in the language of ``flask.g.language``.
+
+    A name a template does not know is an error, not an empty place: half a payment page is worse than an error page.
+    """
+    templates = home / "checkout_templates"
+    app.static_folder = str(templates / "static")
+    app.jinja_loader = FileSystemLoader(templates)
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(templates / "translations")
+    Babel(app, locale_selector=page_language, default_locale=LANGUAGE_DEFAULT)
+    app.jinja_env.globals.update(asset=_asset_urls(templates / "static"), direction=_direction)
+    app.jinja_env.filters.update(
+        money=_money, moment=_moment, day=_day, time_of_day=_time_of_day, scheme_name=formats.scheme_name
+    )
+
+
+def template_names(page: str, merchant: str = "") -> list[str]:
+    """List where to look for ``page`` ("page/card.html"), for ``render_template``: the merchant's own first."""
+    return [f"merchants/{merchant}/{page}", page] if merchant else [page]
+
+
+def page_language() -> str:
+    """Give the language the present request asked for."""
+    return str(g.get("language", LANGUAGE_DEFAULT))
+
+
+def _asset_urls(folder: Path) -> Callable[[str], str]:
+    """Make the template function that names a static file with the digest of its content, so caches may keep it."""
+    digests = {file.name: sha256(file.read_bytes()).hexdigest()[:12] for file in folder.glob("*") if file.is_file()}
+
+    def asset(name: str) -> str:
+        return url_for("static", filename=name, v=digests[name])
+
+    return asset
+
+
+def _direction(language: str) -> str:
+    return "rtl" if language in _RIGHT_TO_LEFT else "ltr"
+
+
+def _money(amount: Money) -> str:
+    return formats.money(amount, page_language())
+
+
+def _moment(at: datetime) -> str:
+    return formats.moment(at, page_language())
+
+
+def _day(on: date | datetime) -> str:
+    return formats.day(on, page_language())
+
+
+def _time_of_day(at: datetime) -> str:
+    return formats.time_of_day(at, page_language())

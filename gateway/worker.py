@@ -1,0 +1,67 @@
+"""The worker: carries notices out as soon as they are due, and sweeps every few seconds.
+
+Any number may run, on any number of machines: leases and compare-and-set keep them out of each other's way.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import FrameType
+
+from gateway.checkout import Checkout
+from gateway.outbox import Deliverer
+from gateway.store import Store, StoreBusy
+from gateway.store.wake import Bell
+
+log = logging.getLogger(__name__)
+
+_SWEEP_EVERY = timedelta(seconds=5)
+# How long a worker sleeps when nobody calls: well under the promised second.
+_NAP_SECONDS = 0.5
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(
+        self, store: Store, checkout: Checkout, deliverer: Deliverer, bell: Bell, now: Callable[[], datetime]
+    ) -> None:
+        self._store, self._checkout, self._deliverer, self._bell, self._now = store, checkout, deliverer, bell, now
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._stopping = False
+        self._swept_at = datetime.min.replace(tzinfo=now().tzinfo)
+
+    def run(self) -> None:
+        """Work until told to stop (SIGTERM, SIGINT), then finish what is under way."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        log.info("worker started", extra={"program": self._name})
+        while not self._stopping:
+            self._turn()
+        self._deliverer.close()
+        self._bell.close()
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+        self._bell.ring()
+
+    def _turn(self) -> None:
+        """Deliver what is due, sweep when it is time, sleep when there is nothing."""
+        try:
+            claimed = self._deliverer.deliver_due()
+            if self._now() - self._swept_at >= _SWEEP_EVERY:
+                self._sweep()
+        except StoreBusy:
+            log.warning("database busy; the worker waits")
+            claimed = 0
+        if not claimed:
+            self._bell.wait(_NAP_SECONDS)
+
+    def _sweep(self) -> None:
+        self._swept_at = self._now()
+        with self._store.transaction() as tx:
+            tx.notices.beat(self._name, self._now())
+        self._checkout.sweep()

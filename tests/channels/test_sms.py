@@ -1,0 +1,193 @@
+"""One-time codes by SMS: the text, and both drivers."""
+
+import http.server
+import json
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+import requests
+import responses
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.channels import Notice
+from gateway.channels.inbox import Inbox
+from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider, compose_code_sms
+from gateway.core.errors import DeliveryFailed
+from gateway.core.money import Money
+from gateway.core.payment import Event, Payee, PaymentRequest, PaymentResult, Status
+
+NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+URL = "https://sms.example/send"
+PROVIDER = Provider(URL, {"to": "{to}", "message": "{text}", "reference": "{id}", "from": "Guichet"}, token="t0ken")
+TEXT = "123456 : votre code {id}, à {to}.\n\n@guichet.example #123456"
+
+# 3GPP TS 23.038, basic table: what one 160-character message may hold.
+GSM = set(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+
+
+def notice(target: str = "+33612345678") -> Notice:
+    request = PaymentRequest("m", "CDE-1", Money(3560), (), "Cantine")
+    result = PaymentResult("pay_1", "1", request, Payee("m", "Mairie"), Status.WORKING, NOON, NOON)
+    return Notice("ntc_1", "sms", target, result, Event("evt_1", 1, "challenge.sent", NOON), TEXT.encode())
+
+
+def test_the_text_names_amount_and_payee_and_ends_with_the_origin() -> None:
+    text = compose_code_sms("123456", Money(123_456), "Mairie de Sistec", "guichet.example", "fr")
+
+    assert text == (
+        "123456 : votre code pour payer 1234,56 EUR à Mairie de Sistec. Ne le donnez à personne.\n\n"
+        "@guichet.example #123456"
+    )
+
+
+def test_the_english_text() -> None:
+    text = compose_code_sms("123456", Money(3560), "Sistec town hall", "guichet.example:8443", "en")
+
+    assert text == (
+        "123456 is your code to pay 35.60 EUR to Sistec town hall. Give it to nobody.\n\n@guichet.example #123456"
+    )
+
+
+def test_letters_outside_the_alphabet_are_respelt() -> None:
+    text = compose_code_sms(
+        "123456", Money(1500, "XPF"), "Régie « Forêt » – l’Œuvre 😀 Łódź {x}\r\n", "g.example", "fr"
+    )
+
+    assert text.startswith('123456 : votre code pour payer 1500 XPF à Régie " Foret " - l\'OEuvre ? ?odz (x). Ne')
+    assert set(text) <= GSM
+
+
+def test_a_long_payee_is_shortened_to_one_message() -> None:
+    text = compose_code_sms("123456", Money(99_999_999), "Régie périscolaire " * 9, "paiement.guichet.example", "fr")
+
+    assert 157 <= len(text) <= 160
+    assert "à Régie périscolaire" in text
+    assert "..." in text
+    assert text.endswith("\n\n@paiement.guichet.example #123456")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=200), st.sampled_from(["fr", "en", "de"]))
+def test_any_payee_gives_one_message_with_the_code_last(payee: str, language: str) -> None:
+    text = compose_code_sms("000042", Money(1), payee, "guichet.example", language)
+
+    assert set(text) <= GSM
+    assert len(text) <= 160
+    assert text.splitlines()[-1] == "@guichet.example #000042"
+    assert len(text.splitlines()) == 3
+
+
+def test_the_inbox_driver_keeps_the_message(tmp_path: Path) -> None:
+    box = Inbox(tmp_path)
+
+    InboxSms(box).deliver(notice(), NOON)
+
+    (found,) = box.messages(kind="sms", payment="pay_1", to="+33612345678")
+    assert (found.code, found.at, found.text) == ("123456", NOON, TEXT)
+
+
+@responses.activate
+def test_the_http_driver_fills_the_providers_fields() -> None:
+    responses.post(URL, status=202)
+
+    HttpSms(PROVIDER).deliver(notice(), NOON)
+
+    sent = responses.calls[0].request
+    assert sent.headers["Authorization"] == "Bearer t0ken"
+    assert json.loads(sent.body or "") == {
+        "to": "+33612345678",
+        "message": TEXT,
+        "reference": "ntc_1",
+        "from": "Guichet",
+    }
+
+
+@responses.activate
+def test_the_http_driver_can_send_a_form() -> None:
+    responses.post(URL, status=200)
+
+    HttpSms(replace(PROVIDER, encoding=Encoding.FORM, token="")).deliver(notice(), NOON)
+
+    sent = responses.calls[0].request
+    assert "Authorization" not in sent.headers
+    assert parse_qs(str(sent.body))["to"] == ["+33612345678"]
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [(400, False), (404, False), (422, False), (302, True), (401, True), (429, True), (500, True), (503, True)],
+)
+@responses.activate
+def test_other_answers_are_failures(status: int, again: bool) -> None:
+    responses.post(URL, status=status, headers={"Location": "https://elsewhere.example/"})
+
+    with pytest.raises(DeliveryFailed) as failed:
+        HttpSms(PROVIDER).deliver(notice(), NOON)
+
+    assert failed.value.again is again
+    assert len(responses.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("30", 30), ("999999", 3600), ("Wed, 21 Oct 2026", None), ("-1", None)]
+)
+@responses.activate
+def test_the_providers_wish_to_wait_is_passed_on(header: str, seconds: int | None) -> None:
+    responses.post(URL, status=429, headers={"Retry-After": header})
+
+    with pytest.raises(DeliveryFailed) as failed:
+        HttpSms(PROVIDER).deliver(notice(), NOON)
+
+    assert failed.value.retry_after_seconds == seconds
+
+
+@responses.activate
+def test_a_provider_that_cannot_be_reached_is_tried_again() -> None:
+    responses.post(URL, body=requests.ConnectionError("+33612345678"))
+
+    with pytest.raises(DeliveryFailed) as failed:
+        HttpSms(PROVIDER).deliver(notice(), NOON)
+
+    assert failed.value.again
+    assert str(failed.value) == "sms provider ConnectionError"
+
+
+class Dripping(http.server.BaseHTTPRequestHandler):
+    """Answers one header line at a time, for ever as far as the client can tell."""
+
+    def do_POST(self) -> None:
+        pause = threading.Event()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(40):
+            try:
+                self.wfile.write(b"X-%d: a\r\n" % number)
+            except OSError:
+                return
+            pause.wait(0.1)
+
+
+def test_a_provider_that_drips_is_given_up_in_time() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        provider = replace(PROVIDER, url=f"http://127.0.0.1:{server.server_address[1]}/", total_seconds=0.4)
+        began = time.monotonic()
+
+        with pytest.raises(DeliveryFailed) as failed:
+            HttpSms(provider).deliver(notice(), NOON)
+
+        assert failed.value.again
+        assert time.monotonic() - began < 2
+        server.shutdown()
+
+
+def test_the_token_is_not_shown() -> None:
+    assert "t0ken" not in repr(PROVIDER)

@@ -1,0 +1,8 @@
+"""The WSGI application, for any server: ``gunicorn wsgi:app``; at home in ``GUICHET_HOME``, else in this directory."""
+
+import os
+from pathlib import Path
+
+from gateway.app import create_app
+
+app = create_app(home=Path(os.environ.get("GUICHET_HOME") or Path(__file__).parent))
