@@ -33,7 +33,7 @@ from gateway.channels.sealed import Seal, SealedChannel
 from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
 from gateway.checkout import Checkout, Desk
 from gateway.clock import utc_now
-from gateway.core.errors import SettingsError
+from gateway.core.errors import SettingsError, StoreBusy
 from gateway.dialects import Dialect
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys
@@ -41,7 +41,7 @@ from gateway.metrics import REQUESTS, SECONDS
 from gateway.outbox import Deliverer, Outbox, Recipients
 from gateway.receipts.mail import environment
 from gateway.settings import Merchant, Settings
-from gateway.store import Store, StoreBusy, open_engine, wake
+from gateway.store import Store, open_engine, wake
 from gateway.web import Services, init_headers
 from gateway.web.entry import entry
 from gateway.web.errors import init_errors

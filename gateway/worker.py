@@ -13,7 +13,8 @@ from types import FrameType
 
 from gateway.checkout import Checkout
 from gateway.outbox import Deliverer
-from gateway.store import Store, StoreBusy
+from gateway.core.errors import StoreBusy
+from gateway.store import Store
 from gateway.store.wake import Bell
 
 log = logging.getLogger(__name__)

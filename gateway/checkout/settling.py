@@ -247,27 +247,31 @@ class Settling:
             row = tx.payments.by_id(attempt.payment_id)
             target = tx.attempts.operation(attempt.id, "authorise")
             operation = tx.attempts.operation(attempt.id, "capture")
-            op_id = operation.op_id if operation else self._desk.new_id("op")
-            if operation is None:
+            # After silence the same message goes out again; after a clear no, a new one: an acquirer repeats its answers.
+            is_open = operation is not None and not operation.outcome
+            op_id = operation.op_id if operation and is_open else self._desk.new_id("op")
+            if not is_open:
                 tx.attempts.add_operation(op_id, attempt.id, "capture", row.amount_cents, self._desk.now())
         if target is None:
             raise WrongStatus("a capture without its authorisation")
         amount = Money(row.amount_cents, row.currency)
         try:
             answer = self._desk.acquirer.capture(target.op_id, amount, op_id=op_id)
-            is_done = (answer.op_id, answer.amount, answer.outcome) == (op_id, amount, Outcome.APPROVED)
         except AcquirerUnreachable:
-            is_done = False
-        return self._captured(attempt, row, op_id, is_done=is_done)
+            return self._captured(attempt, row, op_id, None)
+        is_ours = (answer.op_id, answer.amount) == (op_id, amount)
+        return self._captured(attempt, row, op_id, answer.outcome if is_ours else None)
 
-    def _captured(self, attempt: Row[Any], row: PaymentRow, op_id: str, *, is_done: bool) -> bool:
-        now = self._desk.now()
+    def _captured(self, attempt: Row[Any], row: PaymentRow, op_id: str, outcome: Outcome | None) -> bool:
+        """Write down what became of a capture; ``None`` is silence."""
+        now, is_done = self._desk.now(), outcome is Outcome.APPROVED
         with self._desk.store.transaction() as tx:
             current = tx.attempts.get(attempt.id)
             if current.status not in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
                 return True
+            if outcome is not None:
+                tx.attempts.answer_operation(op_id, outcome, now)
             if is_done:
-                tx.attempts.answer_operation(op_id, Outcome.APPROVED, now)
                 tx.attempts.move(current, AttemptStatus.CAPTURED, next_at=None)
                 self._desk.note(tx, row, "attempt.captured", attempt=current.public_id)
             elif current.tries >= _CAPTURES_MAX:

@@ -112,6 +112,12 @@ class DeliveryFailed(GatewayError):
         self.again, self.retry_after_seconds = again, retry_after_seconds
 
 
+class StoreBusy(GatewayError):
+    """The database is locked or away; nothing was changed and the same call may be made again."""
+
+    code = "store_busy"
+
+
 class SettingsError(GatewayError):
     """Configuration that cannot be used; carries every fault, each naming file, key and cure."""
 

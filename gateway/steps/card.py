@@ -22,8 +22,12 @@ from gateway.core.errors import CardRefused
 # What a payer can do about each refusal; the keys are the field and rule of CardRefused.
 _ADVICE: Mapping[tuple[str, str], LazyString] = {
     ("cc-number", "missing"): lazy_gettext("Enter the number on your card, for example 4970 1012 3456 7890."),
-    ("cc-number", "not_digits"): lazy_gettext("Enter only the digits of your card number, for example 4970 1012 3456 7890."),
-    ("cc-number", "length"): lazy_gettext("Check your card number: it has 12 to 19 digits, for example 4970 1012 3456 7890."),
+    ("cc-number", "not_digits"): lazy_gettext(
+        "Enter only the digits of your card number, for example 4970 1012 3456 7890."
+    ),
+    ("cc-number", "length"): lazy_gettext(
+        "Check your card number: it has 12 to 19 digits, for example 4970 1012 3456 7890."
+    ),
     ("cc-number", "luhn"): lazy_gettext("Check your card number: one of its digits seems to be wrong."),
     ("cc-number", "test_card"): lazy_gettext("This service is in test: use one of the published test cards."),
     ("cc-number", "scheme"): lazy_gettext("Use another card: this service does not accept cards of this brand."),
@@ -31,9 +35,13 @@ _ADVICE: Mapping[tuple[str, str], LazyString] = {
     ("cc-exp", "format"): lazy_gettext("Write the expiry date as month/year, for example 03/28."),
     ("cc-exp", "month"): lazy_gettext("Check the month of the expiry date: it goes from 01 to 12, for example 03/28."),
     ("cc-exp", "past"): lazy_gettext("Check the expiry date, for example 03/28. If it has passed, use another card."),
-    ("cc-csc", "missing"): lazy_gettext("Enter the security code: the 3 digits on the back of the card, for example 123."),
+    ("cc-csc", "missing"): lazy_gettext(
+        "Enter the security code: the 3 digits on the back of the card, for example 123."
+    ),
     ("cc-csc", "format"): lazy_gettext("Enter only the digits of the security code, for example 123."),
-    ("cc-csc", "length"): lazy_gettext("Check the security code: 3 digits, for example 123, or 4 for American Express."),
+    ("cc-csc", "length"): lazy_gettext(
+        "Check the security code: 3 digits, for example 123, or 4 for American Express."
+    ),
     ("brand", "scheme"): lazy_gettext("Choose another brand: your card does not carry this one."),
     ("email", "missing"): lazy_gettext("Enter your e-mail address, for example nom@exemple.fr."),
     ("email", "format"): lazy_gettext("Write the e-mail address in full, for example nom@exemple.fr."),

@@ -19,7 +19,7 @@ class ChallengeForm(FlaskForm):  # type: ignore[misc]  # flask_wtf ships no type
 
     code = StringField()
 
-    def validate_code(self, field: Field) -> None:
+    def validate_code(self, _field: Field) -> None:
         """Refuse what is not six digits."""
         if not re.fullmatch(r"\d{6}", self.digits, re.ASCII):
             raise ValidationError(lazy_gettext("Enter the 6 digits of the code received by SMS, for example 123456."))

@@ -13,7 +13,7 @@ from functools import cached_property
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gateway.core.errors import GatewayError, WrongStatus
+from gateway.core.errors import StoreBusy, WrongStatus
 from gateway.core.payment import Payee
 from gateway.store.attempts import Attempts
 from gateway.store.debts import Debts
@@ -22,13 +22,7 @@ from gateway.store.notices import Notices
 from gateway.store.payments import Payments
 from gateway.store.refunds import Refunds
 
-__all__ = ["Store", "StoreBusy", "Transaction", "open_engine"]
-
-
-class StoreBusy(GatewayError):
-    """The database is locked or away; nothing was changed and the same call may be made again."""
-
-    code = "store_busy"
+__all__ = ["Store", "Transaction", "open_engine"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from gateway.core.errors import BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict
-from gateway.store import StoreBusy
+from gateway.core.errors import BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict, StoreBusy
 from gateway.web import services
 from gateway.web.rendering import LANGUAGE_DEFAULT
 

@@ -74,8 +74,8 @@ def start_postgres() -> Postgres:
     return Postgres(f"{DRIVER}://postgres@/postgres?host={data}", _undertaker(data / "db" / "postmaster.pid", top))
 
 
-def fresh_database(server_url: str, name: str) -> str:
-    """Make an empty database, replacing one of that name, and give its URL.
+def fresh_database(server_url: str, name: str, template: str = "template0") -> str:
+    """Make a database like ``template`` (empty by default), replacing one of that name, and give its URL.
 
     :param name: one per xdist worker and checkout, such as ``guichet_gw0``
     """

@@ -1,0 +1,121 @@
+"""What the tests share: one real PostgreSQL, fresh databases on both engines, a home of its own, a clock to move."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from gateway import keys, migrations
+from gateway.app import Parts, build, create_app
+from gateway.settings import Settings, load
+from gateway.store import open_engine
+from tests.support.clock import Clock
+from tests.support.postgres import drop_database, fresh_database, start_postgres
+
+ROOT = Path(__file__).parents[1]
+ORIGIN = "http://127.0.0.1:8000"
+_SERVER = "GUICHET_TEST_SERVER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start PostgreSQL once, in the process that hands the work out; workers find it in their environment."""
+    if os.environ.get("PYTEST_XDIST_WORKER") or config.option.collectonly:
+        return
+    server = start_postgres()
+    os.environ[_SERVER] = server.url
+    config.add_cleanup(server.stop)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """Give the address of the PostgreSQL server the tests run on."""
+    return os.environ[_SERVER]
+
+
+@pytest.fixture(scope="session")
+def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a demonstration server's keys once."""
+    folder = tmp_path_factory.mktemp("keys")
+    holders = load(ROOT, {}).key_holders
+    keys.ensure_demo(folder, holders, Clock().now())
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, key_folder: Path) -> Path:
+    """Make a home: the shipped settings and templates, keys of its own, nothing in var/."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "checkout_templates").symlink_to(ROOT / "checkout_templates")
+    shutil.copytree(ROOT / "config", home / "config")
+    shutil.copytree(key_folder, home / "keys")
+    (home / "keys").chmod(0o700)
+    (home / "var").mkdir(mode=0o700)
+    return home
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate an empty SQLite file once, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
+    engine = open_engine(f"sqlite:///{path}")
+    migrations.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
+    """Give a migrated, empty database: every test that uses one runs on both engines."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        path = home / "var/guichet.sqlite"
+        shutil.copy(template, path)
+        yield f"sqlite:///{path}"
+        return
+    server: str = request.getfixturevalue("postgres")
+    name = f"t{os.getpid()}_{abs(hash(request.node.nodeid)) % 10**10}"
+    url = fresh_database(server, name)
+    engine = open_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()
+    yield url
+    drop_database(server, name)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that stands still until moved."""
+    return Clock()
+
+
+@pytest.fixture
+def settings(home: Path, database_url: str) -> Settings:
+    """Read the shipped settings over the fresh database."""
+    return load(home, {"GUICHET_DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
+    """Build everything below the web."""
+    parts = build(settings, clock.now)
+    yield parts
+    parts.store.engine.dispose()
+
+
+@pytest.fixture
+def app(settings: Settings, home: Path, clock: Clock) -> Iterator[Flask]:
+    """Build the web application over the same database as ``parts``."""
+    app = create_app(home, clock.now, settings=settings)
+    yield app
+    app.extensions["gateway"].checkout.desk.store.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Give a browser without JavaScript."""
+    return app.test_client()

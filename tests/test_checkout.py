@@ -1,0 +1,319 @@
+"""The verbs of the checkout against real databases and the simulated bank."""
+
+import pytest
+
+from gateway.app import Parts
+from gateway.checkout import Stage
+from gateway.core.errors import RequestConflict, WrongStatus
+from gateway.core.money import Money
+from gateway.core.payment import AttemptStatus, Kind, Status
+from tests.factories import (
+    CHALLENGE,
+    FRICTIONLESS,
+    FUNDS,
+    REFUSED_BY_3DS,
+    SILENT_APPROVED,
+    SILENT_DECLINED,
+    SILENT_LOST,
+    a_request,
+    an_open,
+    enter,
+    open_payment,
+    pay,
+    read_code,
+)
+from tests.support.clock import Clock
+
+
+def stage(parts: Parts, payment_id: str) -> Stage:
+    return parts.checkout.paying.show(payment_id).stage
+
+
+def types(parts: Parts, payment_id: str) -> list[str]:
+    return [event.type for event in parts.checkout.opening.told(payment_id).events]
+
+
+class TestOpening:
+    def test_the_same_request_again_gives_the_same_payment(self, parts: Parts) -> None:
+        command = an_open()
+
+        first, created = parts.checkout.opening.open(command, "native")
+        again, created_again = parts.checkout.opening.open(command, "native")
+
+        assert (created, created_again) == (True, False)
+        assert again.id == first.id
+
+    def test_a_jti_cannot_carry_another_request(self, parts: Parts) -> None:
+        parts.checkout.opening.open(an_open(jti="jti-one", digest="a"), "native")
+
+        with pytest.raises(RequestConflict) as refusal:
+            parts.checkout.opening.open(an_open(jti="jti-one", digest="b"), "native")
+
+        assert refusal.value.code == "jti_reused"
+
+    def test_the_same_wish_for_an_open_debt_resumes_its_payment(self, parts: Parts) -> None:
+        request = a_request()
+        first, _ = parts.checkout.opening.open(an_open(request), "native")
+
+        again, created = parts.checkout.opening.open(an_open(request), "native")
+
+        assert not created
+        assert again.id == first.id
+
+    def test_another_wish_for_an_open_debt_is_refused(self, parts: Parts) -> None:
+        first, _ = parts.checkout.opening.open(an_open(a_request(reference="FACT-9")), "native")
+
+        with pytest.raises(RequestConflict) as refusal:
+            parts.checkout.opening.open(an_open(a_request(reference="FACT-9"), digest="other"), "native")
+
+        assert refusal.value.code == "debt_locked"
+        assert refusal.value.payment == first.id
+
+    def test_spellings_of_one_reference_are_one_debt(self, parts: Parts) -> None:
+        parts.checkout.opening.open(an_open(a_request(reference="FACT 7 a")), "native")
+
+        with pytest.raises(RequestConflict):
+            parts.checkout.opening.open(an_open(a_request(reference="fact  7 A")), "native")
+
+    def test_a_paid_debt_is_not_asked_for_again(self, parts: Parts) -> None:
+        payment = open_payment(parts, reference="FACT-1")
+        pay(parts, payment)
+
+        with pytest.raises(RequestConflict) as refusal:
+            open_payment(parts, reference="FACT-1")
+
+        assert refusal.value.code == "debt_already_paid"
+
+    def test_the_same_reference_of_another_year_is_another_debt(self, parts: Parts) -> None:
+        pay(parts, open_payment(parts, reference="FACT-1", fiscal_year="2025"))
+
+        assert open_payment(parts, reference="FACT-1", fiscal_year="2026").is_live
+
+    def test_top_ups_repeat(self, parts: Parts) -> None:
+        first = open_payment(parts, reference="CANTINE", kind=Kind.TOP_UP)
+        pay(parts, first)
+
+        second = pay(parts, open_payment(parts, reference="CANTINE", kind=Kind.TOP_UP))
+
+        assert second.status is Status.PAID
+        assert second.id != first.id
+
+    def test_an_expired_page_frees_its_debt_for_the_next_request(self, parts: Parts, clock: Clock) -> None:
+        first = open_payment(parts, reference="FACT-1")
+        clock.advance(minutes=31)
+
+        second = open_payment(parts, reference="FACT-1")
+
+        assert second.id != first.id
+        assert parts.checkout.opening.told(first.id).status is Status.EXPIRED
+
+
+class TestPaying:
+    def test_a_frictionless_card_is_confirmed_then_paid(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment)
+        seen = stage(parts, payment.id)
+
+        parts.checkout.settling.authorise(payment.id)
+
+        paid = parts.checkout.opening.told(payment.id)
+        assert seen is Stage.REVIEW
+        assert paid.status is Status.PAID
+        assert paid.attempt is not None
+        assert (paid.attempt.last4, paid.attempt.bin) == ("4242", "424242")
+        assert len(paid.attempt.authorisation_number) == 6
+
+    def test_the_right_code_pays(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        code = read_code(parts, payment)
+
+        is_right = parts.checkout.paying.answer_challenge(payment.id, code)
+        parts.checkout.settling.authorise(payment.id)
+
+        assert is_right
+        assert stage(parts, payment.id) is Stage.PAID
+
+    def test_five_wrong_codes_end_the_attempt_and_a_sixth_is_not_compared(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        code = read_code(parts, payment)
+        wrong = "000000" if code != "000000" else "111111"
+
+        answers = [parts.checkout.paying.answer_challenge(payment.id, wrong) for _ in range(5)]
+
+        assert answers == [False] * 5
+        assert stage(parts, payment.id) is Stage.REFUSED
+        with pytest.raises(WrongStatus):
+            parts.checkout.paying.answer_challenge(payment.id, code)
+
+    def test_a_code_dies_after_five_minutes(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        code = read_code(parts, payment)
+        clock.advance(minutes=5, seconds=1)
+
+        assert not parts.checkout.paying.answer_challenge(payment.id, code)
+
+    def test_a_new_code_kills_the_old_one_and_keeps_the_tries(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        old = read_code(parts, payment)
+        parts.checkout.paying.answer_challenge(payment.id, "999999" if old != "999999" else "888888")
+        too_soon = parts.checkout.paying.resend_code(payment.id)
+        clock.advance(seconds=31)
+
+        sent = parts.checkout.paying.resend_code(payment.id)
+        new = read_code(parts, payment)
+
+        view = parts.checkout.paying.show(payment.id).challenge
+        assert (too_soon, sent) == (False, True)
+        assert view is not None
+        assert (view.tries_left, view.sends_left) == (4, 1)
+        assert new == old or not parts.checkout.paying.answer_challenge(payment.id, old)
+        assert parts.checkout.paying.answer_challenge(payment.id, new)
+
+    def test_a_refused_card_then_another_card(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment, FUNDS)
+        refused = stage(parts, payment.id)
+        parts.checkout.paying.change_card(payment.id)
+        again = stage(parts, payment.id)
+
+        paid = pay(parts, payment, FRICTIONLESS)
+
+        assert (refused, again) == (Stage.REFUSED, Stage.CARD)
+        assert paid.status is Status.PAID
+        assert [attempt.status for attempt in paid.attempts] == [AttemptStatus.DECLINED, AttemptStatus.APPROVED]
+
+    def test_the_third_refusal_ends_the_payment_as_refused(self, parts: Parts) -> None:
+        payment = open_payment(parts, reference="FACT-1")
+        for number in (FUNDS, REFUSED_BY_3DS, FUNDS):
+            enter(parts, payment, number)
+            if number != REFUSED_BY_3DS:
+                parts.checkout.settling.authorise(payment.id)
+            if parts.checkout.opening.told(payment.id).is_live:
+                parts.checkout.paying.change_card(payment.id)
+
+        assert parts.checkout.opening.told(payment.id).status is Status.FAILED
+        assert types(parts, payment.id)[-1] == "payment.refused"
+        assert open_payment(parts, reference="FACT-1").is_live
+
+    def test_cancel_frees_the_debt_at_once(self, parts: Parts) -> None:
+        payment = open_payment(parts, reference="FACT-1")
+
+        parts.checkout.paying.cancel(payment.id)
+
+        assert stage(parts, payment.id) is Stage.CANCELLED
+        assert open_payment(parts, reference="FACT-1").id != payment.id
+
+    def test_giving_up_after_a_refusal_is_refused_not_cancelled(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment, FUNDS)
+
+        parts.checkout.paying.cancel(payment.id)
+
+        assert parts.checkout.opening.told(payment.id).status is Status.FAILED
+
+    def test_a_late_look_expires_the_payment(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        clock.advance(minutes=30)
+
+        assert stage(parts, payment.id) is Stage.EXPIRED
+        assert types(parts, payment.id)[-1] == "payment.expired"
+
+    def test_a_card_after_the_end_is_refused(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        parts.checkout.paying.cancel(payment.id)
+
+        with pytest.raises(WrongStatus):
+            enter(parts, payment)
+
+    def test_entering_a_second_card_abandons_the_first(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        parts.checkout.paying.change_card(payment.id)
+
+        paid = pay(parts, payment)
+
+        assert [attempt.status for attempt in paid.attempts] == [AttemptStatus.ABANDONED, AttemptStatus.APPROVED]
+
+
+class TestSilence:
+    """An ambiguous answer is never guessed."""
+
+    def test_an_approval_that_was_not_heard_is_found(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        unknown = pay(parts, payment, SILENT_APPROVED)
+        waiting = stage(parts, payment.id)
+
+        parts.checkout.sweep()
+
+        assert unknown.attempt is not None
+        assert unknown.attempt.status is AttemptStatus.UNKNOWN
+        assert waiting is Stage.WAITING
+        assert stage(parts, payment.id) is Stage.PAID
+
+    def test_a_refusal_that_was_not_heard_is_found(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment, SILENT_DECLINED)
+
+        parts.checkout.sweep()
+
+        assert stage(parts, payment.id) is Stage.REFUSED
+
+    def test_a_message_never_received_is_reversed_before_another_card(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment, SILENT_LOST)
+        for _ in range(3):
+            parts.checkout.sweep()
+            clock.advance(seconds=61)
+
+        result = parts.checkout.opening.told(payment.id)
+        assert result.attempt is not None
+        assert result.attempt.status is AttemptStatus.REVERSED
+        assert stage(parts, payment.id) is Stage.REFUSED
+        parts.checkout.paying.change_card(payment.id)
+        assert pay(parts, payment).status is Status.PAID
+
+    def test_nobody_can_cancel_or_expire_what_may_be_debited(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment, SILENT_APPROVED)
+
+        parts.checkout.paying.cancel(payment.id)
+        clock.advance(hours=2)
+
+        assert stage(parts, payment.id) is Stage.WAITING
+
+
+class TestAfterwards:
+    def test_approved_money_is_captured_by_the_sweep(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment)
+
+        parts.checkout.sweep()
+
+        attempt = parts.checkout.opening.told(payment.id).attempt
+        assert attempt is not None
+        assert attempt.status is AttemptStatus.CAPTURED
+
+    def test_the_history_tells_the_whole_journey(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        pay(parts, payment)
+
+        assert types(parts, payment.id) == [
+            "payment.created",
+            "payment.opened",
+            "attempt.started",
+            "attempt.authenticated",
+            "attempt.authorising",
+            "payment.succeeded",
+        ]
+
+    def test_the_amount_asked_of_the_bank_is_the_amount_of_the_request(self, parts: Parts) -> None:
+        payment = open_payment(parts, amount=Money(1234))
+        pay(parts, payment)
+
+        book = parts.checkout.desk.acquirer.book()  # type: ignore[attr-defined]  # the simulator's own book
+
+        assert [(entry.amount, entry.state) for entry in book] == [(Money(1234), "approved")]

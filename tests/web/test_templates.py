@@ -1,0 +1,370 @@
+"""Every page of the payer, in each language, without server or script: hooks, policy, translations, weight."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from flask import Flask, g, render_template
+
+from gateway.core.money import Money
+from gateway.core.payment import AttemptResult, AttemptStatus, Kind, Line, Payee, PaymentRequest, PaymentResult, Status
+from gateway.steps.card import CardForm
+from gateway.steps.challenge import ChallengeForm
+from gateway.steps.review import ResultForm, ReviewForm
+from gateway.web.rendering import init_rendering, template_names
+
+HOME = Path(__file__).parents[2]
+TEMPLATES = HOME / "checkout_templates"
+FRENCH = TEMPLATES / "translations/fr/LC_MESSAGES/messages.po"
+NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
+LANGUAGES = [("fr", "Français", "?lang=fr"), ("en", "English", "?lang=en")]
+WEIGHT_MAX_BYTES = 60_000
+LONG_NAME = "Syndicat intercommunal à vocation multiple de la restauration scolaire <des> communes"
+
+LINES = (
+    Line("2026-020-002059", "Restauration scolaire", Money(4512)),
+    Line("2026-020-002117", "Accueil périscolaire", Money(5100)),
+)
+ATTEMPT = AttemptResult(
+    "att_1", 1, AttemptStatus.CAPTURED, "visa", "497010", "1234", NOW, authorisation_number="A1B2C3"
+)
+
+Render = Callable[..., str]
+
+
+def a_payment(status: Status = Status.OPENED, lines: tuple[Line, ...] = LINES, kind: Kind = Kind.DEBT) -> PaymentResult:
+    request = PaymentRequest("mairie", "REF-44023989", Money(9612), lines, "Cantine, octobre 2026", kind=kind)
+    payee = Payee("mairie", LONG_NAME, "Régie", contact_email="regie@ville.example", contact_phone="01 23 45 67 89")
+    return PaymentResult(
+        "pay_7Q2hXv",
+        "20261121-000417",
+        request,
+        payee,
+        status,
+        NOW,
+        NOW + timedelta(minutes=15),
+        paid_at=NOW,
+        email="claire@exemple.fr",
+        attempts=(ATTEMPT,),
+    )
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="a test key")
+    init_rendering(app, HOME)
+    return app
+
+
+@pytest.fixture
+def render(app: Flask) -> Render:
+    def render(page: str, language: str = "fr", **changes: object) -> str:
+        with app.test_request_context():
+            g.language = language
+            context: dict[str, object] = {
+                "payment": a_payment(),
+                "page": page,
+                "base": "/p/tok",
+                "language": language,
+                "languages": LANGUAGES,
+                "test_mode": True,
+            }
+            context |= OWN[page]() | changes
+            return render_template("bank/challenge.html" if page == "challenge" else f"page/{page}.html", **context)
+
+    return render
+
+
+def _card() -> dict[str, object]:
+    return {"form": CardForm(today=date(2026, 11, 21)), "email_rule": "required", "attempts_left": 3}
+
+
+def _challenge() -> dict[str, object]:
+    challenge = SimpleNamespace(
+        phone="•• 42", tries_left=3, sends_left=2, resend_at=NOW, expires_at=NOW + timedelta(minutes=5), error=False
+    )
+    return {
+        "base": "/p/tok/challenge",
+        "form": ChallengeForm(),
+        "challenge": challenge,
+        "demo_hint_url": "/_test/inbox",
+    }
+
+
+def _ending() -> dict[str, object]:
+    return {"form": ResultForm(), "can_return": True}
+
+
+OWN: dict[str, Callable[[], dict[str, object]]] = {
+    "card": _card,
+    "review": lambda: {"form": ReviewForm()},
+    "challenge": _challenge,
+    "waiting": lambda: {"form": ResultForm(), "status_url": "/p/tok/state", "seconds_waited": 2},
+    "paid": lambda: _ending() | {"ticket_url": "/t/x", "ticket_pdf_url": "/t/x.pdf"},
+    "refused": lambda: _ending() | {"reason": "other", "can_retry": True},
+    "cancelled": _ending,
+    "expired": _ending,
+    "error": lambda: {
+        "payment": None,
+        "title": "Page introuvable",
+        "message": "Rien ici.",
+        "error_code": "not_found",
+        "reference": "err_1",
+        "status": 404,
+    },
+}
+
+ACTIONS = {
+    "card": ["pay", "cancel"],
+    "review": ["confirm", "retry", "cancel"],
+    "challenge": ["confirm", "resend", "retry", "cancel"],
+    "waiting": [],
+    "paid": ["return"],
+    "refused": ["retry", "return"],
+    "cancelled": ["return"],
+    "expired": ["return"],
+    "error": [],
+}
+
+every_page = pytest.mark.parametrize("page", sorted(OWN))
+every_language = pytest.mark.parametrize("language", ["fr", "en"])
+
+
+@every_page
+@every_language
+def test_a_page_carries_its_hooks(render: Render, page: str, language: str) -> None:
+    html = render(page, language)
+
+    payment = "" if page == "error" else "pay_7Q2hXv"
+    assert re.search(rf'<main [^>]*data-page="{page}" data-payment="{payment}"', html)
+    assert re.findall(r'<button [^>]*name="action" value="(\w+)"', html) == ACTIONS[page]
+    assert f'<html lang="{language}" dir="ltr">' in html
+    assert 'id="live" class="unseen" role="status" aria-live="polite"' in html
+
+
+@every_page
+def test_a_page_has_one_title_one_heading_and_no_id_twice(render: Render, page: str) -> None:
+    html = render(page)
+
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert html.count("<h1>") == html.count("<title>") == 1
+    assert sorted(ids) == sorted(set(ids))
+
+
+@every_page
+def test_each_described_or_linked_place_exists(render: Render, page: str) -> None:
+    html = render(page)
+
+    ids = set(re.findall(r' id="([^"]+)"', html))
+    named = re.findall(r' (?:aria-describedby|aria-labelledby|for)="([^"]+)"', html)
+    assert {name for names in named for name in names.split()} <= ids
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= ids
+
+
+@every_page
+def test_a_page_obeys_a_policy_without_inline_code(render: Render, page: str) -> None:
+    html = render(page)
+
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:|<iframe|http-equiv", html) == []
+    assert re.findall(r"<script(?![^>]* src=)", html) == []
+    assert re.findall(r'(?:src|href)="(?:https?:)?//', html) == []
+
+
+@every_page
+def test_a_page_weighs_little(render: Render, app: Flask, page: str) -> None:
+    html = render(page)
+
+    client = app.test_client()
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', html)
+    sizes = []
+    for address in addresses:
+        with client.get(address) as file:
+            assert file.status_code == 200
+            sizes.append(len(file.data))
+    assert len(sizes) == 3
+    assert len(html.encode()) + sum(sizes) < WEIGHT_MAX_BYTES
+
+
+@every_page
+def test_test_mode_is_said_in_words(render: Render, page: str) -> None:
+    assert "Paiement de test." in render(page)
+    assert "Paiement de test." not in render(page, test_mode=False)
+
+
+@pytest.mark.parametrize("page", sorted(set(OWN) - {"error"}))
+def test_names_are_shown_whole_and_escaped(render: Render, page: str) -> None:
+    html = render(page)
+
+    assert LONG_NAME.replace("<des>", "&lt;des&gt;") in html
+    assert "<des>" not in html
+
+
+@pytest.mark.parametrize("page", sorted(set(OWN) - {"error"}))
+def test_each_page_says_who_what_and_how_much(render: Render, page: str) -> None:
+    html = render(page)
+
+    assert "96,12\u00a0€" in html
+    assert "REF-44023989" in html
+    assert "2026-020-002117" in html
+    assert "regie@ville.example" in html
+
+
+def test_the_controls_of_a_card_are_found_by_their_autocomplete(render: Render) -> None:
+    html = render("card")
+
+    for name, word in (("number", "cc-number"), ("expiry", "cc-exp"), ("security_code", "cc-csc"), ("email", "email")):
+        assert re.search(rf'<input id="{name}" [^>]*name="{name}" [^>]*autocomplete="{word}"', html)
+    assert re.findall(r'name="brand" value="(\w*)"', html) == ["", "cb", "visa", "mastercard"]
+    assert re.search(r'<button[^>]*value="pay"[^>]*>Payer 96,12\u00a0€</button>', html)
+
+
+def test_the_code_is_found_by_its_autocomplete(render: Render) -> None:
+    assert re.search(r'<input id="code" name="code" [^>]*autocomplete="one-time-code"', render("challenge"))
+
+
+@every_page
+def test_each_form_posts_with_its_own_token(render: Render, page: str) -> None:
+    html = render(page)
+
+    assert html.count('method="post"') == html.count('name="csrf_token"')
+
+
+def test_a_card_in_error_keeps_what_is_no_secret(app: Flask, render: Render) -> None:
+    typed = {"number": "4970100000000001", "expiry": "13/28", "security_code": "987", "email": "claire@exemple.fr"}
+    with app.test_request_context(method="POST", data=typed):
+        form = CardForm(today=date(2026, 11, 21))
+        form.validate()
+    html = render("card", form=form)
+
+    assert "<title>Erreur\u00a0: " in html
+    assert "4970100000000001" not in html
+    assert "987" not in html
+    assert 'value="13/28"' in html
+    assert 'value="claire@exemple.fr"' in html
+    assert 'aria-describedby="expiry-hint expiry-error" aria-invalid="true"' in html
+    assert '<a href="#expiry">' in html
+
+
+def test_a_fixed_address_is_shown_and_not_asked(app: Flask, render: Render) -> None:
+    with app.test_request_context():
+        form = CardForm(today=date(2026, 11, 21), email_rule="fixed", email="claire@exemple.fr")
+    html = render("card", form=form, email_rule="fixed")
+
+    assert 'name="email"' not in html
+    assert "<strong>claire@exemple.fr</strong>" in html
+
+
+@pytest.mark.parametrize("reason", ["do_not_honour", "funds", "expired", "stolen", "limit", "other"])
+def test_refusals_by_the_bank_are_told_in_the_same_words(render: Render, reason: str) -> None:
+    html = render("refused", reason=reason)
+
+    assert "Elle seule en connaît la raison." in html
+    assert "Aucun montant n’a été débité." in html
+    assert re.search(r"volée|provision|plafond|opposition", html) is None
+
+
+@pytest.mark.parametrize("page", ["refused", "cancelled", "expired"])
+def test_an_end_without_payment_says_that_nothing_was_debited(render: Render, page: str) -> None:
+    assert "Aucun montant n’a été débité." in render(page)
+    assert "No money was debited." in render(page, "en")
+
+
+def test_a_paid_page_is_a_receipt(render: Render) -> None:
+    html = render("paid", "en")
+
+    for fact in (
+        "20261121-000417",
+        "A1B2C3",
+        "21 November 2026, 14:30 CET",
+        "•••• 1234",
+        "claire@exemple.fr",
+        "€96.12",
+    ):
+        assert fact in html
+    assert "497010" not in html
+
+
+def test_a_wrong_code_says_no_more_than_that(render: Render) -> None:
+    challenge = _wrong_challenge()
+    html = render("challenge", challenge=challenge)
+
+    assert "<title>Erreur\u00a0: " in html
+    assert "Le code n’a pas été accepté" in html
+    assert 'aria-describedby="code-hint code-error" aria-invalid="true"' in html
+    assert 'value="resend"' not in html
+
+
+def _wrong_challenge() -> SimpleNamespace:
+    return SimpleNamespace(phone="", tries_left=1, sends_left=0, resend_at=None, expires_at=NOW, error=True)
+
+
+def test_a_top_up_settles_no_debt(render: Render) -> None:
+    html = render("card", payment=a_payment(kind=Kind.TOP_UP))
+
+    assert "Référence de la dette" not in html
+
+
+def test_a_merchant_may_have_pages_of_its_own() -> None:
+    assert template_names("page/card.html", "mairie") == ["merchants/mairie/page/card.html", "page/card.html"]
+
+
+@pytest.fixture(scope="module")
+def extracted() -> Catalog:
+    """Collect the texts of templates and code, as a translator would."""
+    with (TEMPLATES / "babel.cfg").open() as config:
+        methods, options = parse_mapping_cfg(config)
+    catalogue = Catalog()
+    keywords = {**DEFAULT_KEYWORDS, "lazy_gettext": None}
+    for _file, _line, text, _comments, _context in extract_from_dir(HOME, methods, options, keywords):
+        catalogue.add(text)
+    return catalogue
+
+
+def test_every_text_is_in_french(extracted: Catalog) -> None:
+    with FRENCH.open("rb") as file:
+        french = read_po(file, locale="fr")
+
+    texts = [message.id for message in extracted if message.id]
+    assert len(texts) > 100
+    missing = [text for text in texts if text not in french or not _is_translated(french, text)]
+    assert missing == []
+
+
+def test_no_translation_outlived_its_text(extracted: Catalog) -> None:
+    with FRENCH.open("rb") as file:
+        french = read_po(file, locale="fr")
+
+    assert [message.id for message in french if message.id and message.id not in extracted] == []
+
+
+def test_the_compiled_catalogue_is_that_of_the_texts() -> None:
+    with FRENCH.open("rb") as texts, FRENCH.with_suffix(".mo").open("rb") as compiled:
+        written, shipped = read_po(texts, locale="fr"), read_mo(compiled)
+
+    assert _strings(shipped) == _strings(written)
+
+
+def _strings(catalogue: Catalog) -> dict[str, list[str]]:
+    return {_first(message.id): _forms(message.string) for message in catalogue if message.id}
+
+
+def _is_translated(catalogue: Catalog, text: str | Sequence[str]) -> bool:
+    message = catalogue[_first(text)]
+    return message is not None and all(_forms(message.string)) and not message.fuzzy
+
+
+def _first(text: str | Sequence[str]) -> str:
+    return _forms(text)[0]
+
+
+def _forms(text: str | Sequence[str]) -> list[str]:
+    return [text] if isinstance(text, str) else list(text)
