@@ -35,6 +35,6 @@ def exposition(families: Iterable[Metric]) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Given(families))
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
         return generate_latest(registry)
     return generate_latest(registry) + generate_latest(REGISTRY)

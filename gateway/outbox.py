@@ -64,6 +64,15 @@ class Recipients:
     managers: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What is to be brought where, by which channel; ``body`` stays the same over all tries."""
+
+    channel: str
+    target: str
+    body: bytes = b""
+
+
 class Outbox:
     """The one table of things still to be told.
 
@@ -88,7 +97,7 @@ class Outbox:
             return
         for channel, target in self._targets(result, event):
             body = self._dialects[dialect].confirmed(result, event) if channel == "confirmation" else b""
-            self.promise(tx, payment_id, event, channel=channel, target=target, body=body)
+            self.promise(tx, payment_id, event, Parcel(channel, target, body))
 
     def _targets(self, result: PaymentResult, event: Event) -> list[tuple[str, str]]:
         recipients = self._recipients.get(result.request.merchant, Recipients())
@@ -101,18 +110,16 @@ class Outbox:
             targets.extend(("merchant_mail", manager) for manager in recipients.managers)
         return targets
 
-    def promise(
-        self, tx: Transaction, payment_id: int, event: Event, *, channel: str, target: str, body: bytes = b""
-    ) -> None:
+    def promise(self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel) -> None:
         """Insert one notice, due at once, and wake a worker once it is durable."""
         tx.after_commit.add(self.wake)
         tx.notices.add(
             payment_id,
             seq=event.seq,
             event_id=event.id,
-            channel=channel,
-            target=target,
-            body=body,
+            channel=parcel.channel,
+            target=parcel.target,
+            body=parcel.body,
             next_at=event.at,
             created_at=event.at,
         )
@@ -167,7 +174,7 @@ class Deliverer:
             self._channels[row.channel].deliver(self._notice(row), self._now())
         except DeliveryFailed as error:
             self._failed(row, lease, error)
-        except Exception as error:  # noqa: BLE001 - one broken notice must not stop the others; it is retried and logged
+        except Exception as error:
             log.exception("delivery broke", extra={"notice": row.event_id, "channel": row.channel})
             self._failed(row, lease, DeliveryFailed(type(error).__name__))
         else:

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from types import FrameType
 
 from gateway.checkout import Checkout
-from gateway.outbox import Deliverer
 from gateway.core.errors import StoreBusy
+from gateway.outbox import Deliverer
 from gateway.store import Store
 from gateway.store.wake import Bell
 

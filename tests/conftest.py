@@ -18,7 +18,7 @@ from tests.support.postgres import drop_database, fresh_database, start_postgres
 
 ROOT = Path(__file__).parents[1]
 ORIGIN = "http://127.0.0.1:8000"
-_SERVER = "GUICHET_TEST_SERVER"
+_SERVER = "TEST_POSTGRES_SERVER"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,6 +68,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> Iterator[str]:
+    """Migrate an empty PostgreSQL database once, to be copied."""
+    name = f"template_{os.getpid()}"
+    engine = open_engine(fresh_database(postgres, name))
+    migrations.upgrade(engine)
+    engine.dispose()
+    yield name
+    drop_database(postgres, name)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
     """Give a migrated, empty database: every test that uses one runs on both engines."""
@@ -79,11 +90,8 @@ def database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
         return
     server: str = request.getfixturevalue("postgres")
     name = f"t{os.getpid()}_{abs(hash(request.node.nodeid)) % 10**10}"
-    url = fresh_database(server, name)
-    engine = open_engine(url)
-    migrations.upgrade(engine)
-    engine.dispose()
-    yield url
+    copied: str = request.getfixturevalue("postgres_template")
+    yield fresh_database(server, name, copied)
     drop_database(server, name)
 
 

@@ -10,16 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, request
-from werkzeug.serving import run_simple
-
 import ledger
 from desk import Desk, Settings, the_desk
 from display import FILTERS
 from endpoints import endpoints
+from flask import Flask, Response, abort, request
 from guichet_client import Guichet, Keyring
 from invoices import PORTALS, draft_invoices
 from pages import pages
+from werkzeug.serving import run_simple
 
 log = logging.getLogger("portal")
 

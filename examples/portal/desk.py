@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import current_app
-
 from guichet_client import Guichet
 from ledger import Ledger
 

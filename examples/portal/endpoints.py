@@ -2,11 +2,10 @@
 
 import logging
 
-from flask import Blueprint, Response, jsonify, request
-
 import confirmations
 import ledger
 from desk import the_desk
+from flask import Blueprint, Response, jsonify, request
 from guichet_client import Confirmation, KeyMissing, NotVerified
 from invoices import PORTALS, Portal
 

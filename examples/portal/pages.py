@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
-from werkzeug.wrappers import Response
-
 import confirmations
 import ledger
 from desk import the_desk
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from guichet_client import BrowserReturn, GuichetRefused, GuichetUnreachable, KeyMissing, NotVerified
 from invoices import PORTALS, Portal, draft_invoices
+from werkzeug.wrappers import Response
 
 log = logging.getLogger("portal")
 pages = Blueprint("pages", __name__)

@@ -4,12 +4,12 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from gateway.acquirers import Acquirer
 from gateway.core.errors import NotFound
 from gateway.core.payment import AttemptStatus, Event, Status
+from gateway.dialects import Signed
 from gateway.outbox import PUBLIC_EVENTS, Outbox
 from gateway.settings import Merchant
 from gateway.store import Store, Transaction
@@ -22,13 +22,6 @@ _NEWS = {
     Status.CANCELLED: "payment.cancelled",
     Status.EXPIRED: "payment.expired",
 }
-
-
-class Chance(Protocol):
-    """Where ids and codes come from; ``random.SystemRandom`` outside simulations."""
-
-    def randrange(self, stop: int) -> int: ...
-    def randbytes(self, n: int) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Desk:
     host: str
     zone: ZoneInfo
     test_phone: str = "+33639980123"
-    chance: Chance = field(default_factory=random.SystemRandom)
+    chance: random.Random = field(default_factory=random.SystemRandom)
 
     def new_id(self, prefix: str) -> str:
         """Draw a public id such as ``pay_5f0c...``: 96 random bits, no dot (Standard Webhooks forbids it in ids)."""
@@ -70,6 +63,17 @@ class Desk:
             result = tx.payments.result(tx.payments.by_id(row.id))
             self.outbox.announce(tx, row.id, result, event, row.dialect)
         return event
+
+    def keep_signed(self, tx: Transaction, signed: Signed, kind: str, row: PaymentRow) -> None:
+        """Remember, for ever, which payment a signed request was about."""
+        tx.payments.add_signed(
+            merchant_id=signed.merchant,
+            jti=signed.jti,
+            kind=kind,
+            digest=signed.digest,
+            payment_id=row.id,
+            at=self.now(),
+        )
 
     def close(self, tx: Transaction, row: PaymentRow, status: Status, **facts: str) -> None:
         """End an unpaid payment: abandon what waits for the payer, free its debts, tell the news."""

@@ -45,9 +45,7 @@ class Opening:
             created = row is None
             if row is None:
                 row = self._insert(tx, command, dialect)
-            tx.payments.add_signed(
-                signed.merchant, signed.jti, kind="open", digest=signed.digest, payment_id=row.id, at=self._desk.now()
-            )
+            self._desk.keep_signed(tx, signed, "open", row)
             if created:
                 self._desk.note(tx, row, "payment.created", dialect=dialect)
                 log.info("payment created", extra={"payment": row.public_id, "merchant": row.merchant_id})

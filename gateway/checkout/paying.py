@@ -26,6 +26,7 @@ from gateway.core.challenge import (
 from gateway.core.errors import AcquirerUnreachable, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.outbox import Parcel
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 
@@ -261,7 +262,7 @@ class Paying:
         payee = self._desk.merchant(row.merchant_id).name
         text = compose_code_sms(code, Money(row.amount_cents, row.currency), payee, self._desk.host, row.language)
         sealed = self._desk.seal(text.encode())
-        self._desk.outbox.promise(tx, row.id, event, channel="sms", target=phone, body=sealed)
+        self._desk.outbox.promise(tx, row.id, event, Parcel("sms", phone, sealed))
 
     def resend_code(self, public_id: str) -> bool:
         """Send a new code, which kills the old one; tries are not reset. False when it is too soon or too often."""

@@ -43,12 +43,6 @@ class Refunding:
             raise RequestConflict("jti_reused", "draw a new jti for each new request")
         return True
 
-    def _keep(self, tx: Transaction, command: Cancel | Refund, kind: str, row: PaymentRow) -> None:
-        signed, now = command.signed, self._desk.now()
-        tx.payments.add_signed(
-            signed.merchant, signed.jti, kind=kind, digest=signed.digest, payment_id=row.id, at=now
-        )  # fmt: skip
-
     def cancel(self, command: Cancel) -> PaymentResult:
         """Close a payment nobody has begun to debit. Raises :class:`RequestConflict` (``payment_over``)."""
         with self._desk.store.transaction() as tx:
@@ -56,7 +50,7 @@ class Refunding:
             if not self._seen(tx, command, "cancel"):
                 if row.status not in (Status.CREATED, Status.OPENED):
                     raise RequestConflict("payment_over", f"the payment is {row.status}; look it up", row.public_id)
-                self._keep(tx, command, "cancel", row)
+                self._desk.keep_signed(tx, command.signed, "cancel", row)
                 self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
             return tx.payments.result(tx.payments.by_id(row.id))
 
@@ -73,7 +67,7 @@ class Refunding:
                 raise RequestConflict(
                     "payment_over", f"only a paid payment in {row.currency} can be refunded", row.public_id
                 )
-            self._keep(tx, command, "refund", row)
+            self._desk.keep_signed(tx, command.signed, "refund", row)
             refund_id = self._intend(tx, row, command)
         self._ask(refund_id)
         with self._desk.store.reading() as tx:
@@ -112,12 +106,12 @@ class Refunding:
                 raise AcquirerUnreachable("a refund without its authorisation")
             answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
         except AcquirerUnreachable:
-            with self._desk.store.transaction() as tx:
-                return tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
-        if (answer.op_id, answer.amount) != (refund.op_id, amount):
-            with self._desk.store.transaction() as tx:
-                return tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
-        self._settle(refund, row, answer.outcome)
+            answer = None
+        if answer is not None and (answer.op_id, answer.amount) == (refund.op_id, amount):
+            self._settle(refund, row, answer.outcome)
+            return
+        with self._desk.store.transaction() as tx:
+            tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
 
     def _settle(self, refund: Row[Any], row: PaymentRow, outcome: Outcome) -> None:
         now, is_done = self._desk.now(), outcome is Outcome.APPROVED
@@ -129,7 +123,8 @@ class Refunding:
                 tx.refunds.release(row.id, refund.amount_cents)
                 self._desk.note(tx, row, "refund.refused", refund=refund.public_id)
                 return
-            tx.attempts.post(refund.attempt_id, "refund", refund.amount_cents, row.currency, now, refund.id)
+            money = Money(refund.amount_cents, row.currency)
+            tx.attempts.post(refund.attempt_id, "refund", money, now, refund.id)
             self._finish_attempt(tx, refund, row)
             facts = {"refund": refund.public_id, "amount": str(refund.amount_cents)}
             self._desk.note(tx, row, "payment.refunded", **facts)

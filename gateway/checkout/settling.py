@@ -88,13 +88,16 @@ class Settling:
                 log.error("acquirer answered another question", extra={"payment": row.public_id})
             elif answer.outcome is Outcome.APPROVED:
                 tx.attempts.answer_operation(op_id, answer.outcome, self._desk.now())
-                return self._approve(tx, row, attempt, answer)
+                self._approve(tx, row, attempt, answer)
+                return
             elif answer.outcome is Outcome.DECLINED:
                 tx.attempts.answer_operation(op_id, answer.outcome, self._desk.now())
-                return self._decline(tx, row, attempt, answer)
+                self._decline(tx, row, attempt, answer)
+                return
             elif attempt.status == AttemptStatus.UNKNOWN:
                 # Never seen, or reversed by somebody: make sure that it can never be debited late.
-                return self._reverse_soon(tx, row, attempt)
+                self._reverse_soon(tx, row, attempt)
+                return
         self._doubt(attempt_id)
 
     def _approve(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], answer: Answer) -> None:
@@ -109,7 +112,7 @@ class Settling:
             next_at=now,
             tries=0,
         )
-        tx.attempts.post(attempt.id, "debit", row.amount_cents, row.currency, now)
+        tx.attempts.post(attempt.id, "debit", Money(row.amount_cents, row.currency), now)
         tx.debts.move_all(row.id, "busy", "paid")
         tx.payments.move(row, Status.PAID, paid_at=now, ended_at=now)
         self._desk.note(tx, row, "payment.succeeded", attempt=attempt.public_id)
@@ -141,7 +144,8 @@ class Settling:
         with self._desk.store.transaction() as tx:
             attempt = tx.attempts.get(attempt_id)
             if attempt.status != AttemptStatus.AUTHORISING:
-                return tx.attempts.reschedule(attempt_id, now + _backoff(attempt.tries))
+                tx.attempts.reschedule(attempt_id, now + _backoff(attempt.tries))
+                return
             tx.attempts.move(attempt, AttemptStatus.UNKNOWN, next_at=now, tries=0)
             row = tx.payments.by_id(attempt.payment_id)
             self._desk.note(tx, row, "attempt.unknown", attempt=attempt.public_id)
@@ -199,7 +203,8 @@ class Settling:
             if attempt.tries < _INQUIRIES_MAX:
                 raise
             with self._desk.store.transaction() as tx:
-                return self._reverse_soon(tx, row, tx.attempts.get(attempt.id))
+                self._reverse_soon(tx, row, tx.attempts.get(attempt.id))
+            return
         self._record(attempt.id, operation.op_id, answer)
 
     def _reverse(self, attempt: Row[Any]) -> None:
@@ -216,9 +221,11 @@ class Settling:
         except AcquirerUnreachable:
             if attempt.tries < _REVERSALS_MAX:
                 raise
-            return self._to_review(attempt)
+            self._to_review(attempt)
+            return
         if (answer.op_id, answer.amount, answer.outcome) != (reversal.op_id, amount, Outcome.REVERSED):
-            return self._to_review(attempt)
+            self._to_review(attempt)
+            return
         now = self._desk.now()
         with self._desk.store.transaction() as tx:
             attempt = tx.attempts.get(attempt.id)

@@ -27,7 +27,22 @@ def guichet(context: click.Context, home: Path | None) -> None:
     os.environ["GUICHET_HOME"] = str(context.obj)
 
 
-for command in (serve, worker, sweep, catcher, simulator, demo, doctor, db, keys, merchant, sign, payment, notice, listen):
+for command in (
+    serve,
+    worker,
+    sweep,
+    catcher,
+    simulator,
+    demo,
+    doctor,
+    db,
+    keys,
+    merchant,
+    sign,
+    payment,
+    notice,
+    listen,
+):
     guichet.add_command(command)
 
 

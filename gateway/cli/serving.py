@@ -36,7 +36,9 @@ def open_parts(home: Path) -> "Parts":
     """Build the server's parts; imported here, because commands that need none of them should be quick."""
     from gateway.app import build
 
-    return build(read(home))
+    parts = build(read(home))
+    click.get_current_context().call_on_close(parts.store.engine.dispose)
+    return parts
 
 
 def configure_logs(level: str = "INFO") -> None:

@@ -107,8 +107,8 @@ class Dialect(Protocol):
         """
         ...
 
-    def opened(self, command: Open, result: PaymentResult, page_url: str, *, created: bool) -> HttpReply:
-        """Send the merchant (or the payer's browser) to the page. ``created`` is false when it existed already."""
+    def opened(self, command: Open, result: PaymentResult, page_url: str) -> HttpReply:
+        """Send the merchant (or the payer's browser) to the page; the same request again gets the same answer."""
         ...
 
     def found(self, result: PaymentResult, page_url: str) -> HttpReply:

@@ -2,7 +2,7 @@
 
 from gateway.core.signing import ConfirmationKeys
 from gateway.keys.files import PURPOSES, KeyFile
-from gateway.keys.jose import RequestKey
+from gateway.keys.jose import RequestKey, sign_request
 from gateway.keys.making import create, create_merchant_keys, credentials, ensure_demo
 from gateway.keys.ring import Keys
 from gateway.keys.rotation import list_keys, retire
@@ -19,4 +19,5 @@ __all__ = [
     "ensure_demo",
     "list_keys",
     "retire",
+    "sign_request",
 ]

@@ -126,6 +126,22 @@ def sign_eddsa(key: OKPKey, *, typ: str, claims: Mapping[str, object]) -> str:
     return jws.serialize_compact(header, body, key, registry=_REGISTRIES["EdDSA"])
 
 
+def sign_request(pem: bytes, claims: Mapping[str, object], *, typ: str, kid: str | None = None) -> str:
+    """Sign a merchant's claims with its private key in PEM, as ``guichet sign`` does for portals' developers.
+
+    :param kid: the key id; the key's RFC 7638 thumbprint when not given
+
+    Raises :class:`ValueError` for anything but an Ed25519, P-256 or RSA private key.
+    """
+    key = _import(pem)
+    if not key.is_private:
+        raise ValueError("a public key cannot sign; give the private one")
+    alg = algorithm_of(key)
+    header: Header = {"alg": alg, "kid": kid or key.thumbprint(), "typ": typ}
+    body = json.dumps(claims, ensure_ascii=False).encode()
+    return jws.serialize_compact(header, body, key, registry=_REGISTRIES[alg])
+
+
 def jwk_of(key: OKPKey) -> dict[str, str]:
     """Give the public half as a JSON Web Key (RFC 8037), for the published set."""
     public = {name: str(value) for name, value in key.as_dict(private=False).items() if name in ("kty", "crv", "x")}

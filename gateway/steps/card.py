@@ -29,7 +29,7 @@ _ADVICE: Mapping[tuple[str, str], LazyString] = {
         "Check your card number: it has 12 to 19 digits, for example 4970 1012 3456 7890."
     ),
     ("cc-number", "luhn"): lazy_gettext("Check your card number: one of its digits seems to be wrong."),
-    ("cc-number", "test_card"): lazy_gettext("This service is in test: use one of the published test cards."),
+    ("cc-number", "not_a_test_card"): lazy_gettext("This service is in test: use one of the published test cards."),
     ("cc-number", "scheme"): lazy_gettext("Use another card: this service does not accept cards of this brand."),
     ("cc-exp", "missing"): lazy_gettext("Enter the expiry date as month/year, for example 03/28."),
     ("cc-exp", "format"): lazy_gettext("Write the expiry date as month/year, for example 03/28."),

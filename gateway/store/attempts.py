@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from gateway.core.challenge import SENDS_MAX, TRIES_MAX
 from gateway.core.errors import NotFound, WrongStatus
+from gateway.core.money import Money
 from gateway.core.payment import FRONT, MONEY, AttemptStatus, check_attempt_move
 from gateway.store import tables as t
 
@@ -183,10 +184,10 @@ class Attempts:
             update(t.operation).where(t.operation.c.op_id == op_id).values(outcome=outcome, answered_at=now)
         )
 
-    def post(self, attempt_id: int, kind: str, cents: int, currency: str, at: datetime, refund_id: int = 0) -> None:
+    def post(self, attempt_id: int, kind: str, money: Money, at: datetime, refund_id: int = 0) -> None:
         """Write a balanced pair to the ledger: what the acquirer owes, and to whom."""
         sign = 1 if kind == "debit" else -1
-        for account, amount in (("acquirer", sign * cents), ("merchant", -sign * cents)):
+        for account, amount in (("acquirer", sign * money.cents), ("merchant", -sign * money.cents)):
             self._db.execute(
                 insert(t.ledger).values(
                     attempt_id=attempt_id,
@@ -194,7 +195,7 @@ class Attempts:
                     refund_id=refund_id,
                     account=account,
                     amount_cents=amount,
-                    currency=currency,
+                    currency=money.currency,
                     at=at,
                 )
             )
@@ -203,4 +204,4 @@ class Attempts:
         """Count the attempts that need watching, by status, for metrics."""
         watched = (AttemptStatus.UNKNOWN, AttemptStatus.REVERSING, AttemptStatus.REVIEW, AttemptStatus.CAPTURE_ERROR)
         asked = select(t.attempt.c.status, func.count()).where(t.attempt.c.status.in_(watched))
-        return {status: count for status, count in self._db.execute(asked.group_by(t.attempt.c.status))}
+        return {str(row.status): int(row[1]) for row in self._db.execute(asked.group_by(t.attempt.c.status))}

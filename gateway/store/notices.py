@@ -104,7 +104,7 @@ class Notices:
     def count_by_state(self) -> dict[str, int]:
         """Count notices that wait or died, for metrics."""
         asked = select(t.notice.c.state, func.count()).where(t.notice.c.state != "sent").group_by(t.notice.c.state)
-        return {state: count for state, count in self._db.execute(asked)}
+        return {str(row.state): int(row[1]) for row in self._db.execute(asked)}
 
     # The worker's pulse.
 

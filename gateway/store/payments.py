@@ -78,13 +78,9 @@ class Payments:
         r = t.signed_request
         return self._db.execute(select(r).where(r.c.merchant_id == merchant, r.c.jti == jti)).one_or_none()
 
-    def add_signed(self, merchant: str, jti: str, *, kind: str, digest: str, payment_id: int, at: datetime) -> None:
+    def add_signed(self, **facts: object) -> None:
         """Remember, for ever, that a signed request was taken."""
-        self._db.execute(
-            insert(t.signed_request).values(
-                merchant_id=merchant, jti=jti, kind=kind, digest=digest, payment_id=payment_id, at=at
-            )
-        )
+        self._db.execute(insert(t.signed_request).values(**facts))
 
     def add(self, request: PaymentRequest, **facts: object) -> int:
         """Insert a payment for ``request``; ``facts`` are the columns the request does not hold."""

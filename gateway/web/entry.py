@@ -53,8 +53,8 @@ def _obey(call: HttpCall) -> HttpReply:
     command = dialect.read(call, known.now())
     match command:
         case Open():
-            result, created = checkout.opening.open(command, _NATIVE)
-            return dialect.opened(command, result, known.links.page(result.id), created=created)
+            result, _ = checkout.opening.open(command, _NATIVE)
+            return dialect.opened(command, result, known.links.page(result.id))
         case LookUp(merchants, payment):
             return _found(checkout.opening.look_up(merchants, payment))
         case Find(merchants, reference):

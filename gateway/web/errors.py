@@ -68,54 +68,63 @@ def _explain(error: GatewayError) -> str:
 
 def init_errors(app: Flask) -> None:
     """Give every error its face."""
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(NotFound, _unknown)
+    app.register_error_handler(StoreBusy, _busy)
+    app.register_error_handler(HTTPException, _refused)
 
-    @app.errorhandler(CSRFError)
-    def _stale_form(_error: CSRFError) -> Response:
-        message = _("This form was open for too long, or cookies are blocked. Go back to the page and try again.")
-        return error_page(400, _("Please try again"), message, "stale_form")
 
-    @app.errorhandler(NotFound)
-    def _unknown(_error: NotFound) -> Response:
-        message = _("This address does not lead to a payment. Use the link given by the site you come from.")
-        return error_page(404, _("Page not found"), message, "not_found")
+def _is_api() -> bool:
+    return request.path.startswith("/v1/")
 
-    @app.errorhandler(StoreBusy)
-    def _busy(_error: StoreBusy) -> Response:
-        log.warning("database busy")
-        if request.path.startswith("/v1/"):
-            response = problem(503, "store_busy", "Busy", "nothing was changed; send the same request again")
-        else:
-            message = _("The service is very busy. Nothing was debited by this click. Reload the page in a moment.")
-            response = error_page(503, _("Please try again"), message, "busy")
-        response.headers["Retry-After"] = "1"
-        return response
 
-    @app.errorhandler(HTTPException)
-    def _refused(error: HTTPException) -> Response:
-        status = error.code or 500
-        if isinstance(error, InternalServerError):
-            return _broken(status)
-        if request.path.startswith("/v1/"):
-            code = _HTTP_CODES.get(status, "http_error")
-            response = problem(status, code, error.name, error.description or error.name)
-        elif status == 404:
-            return _unknown(NotFound(request.path))
-        else:
-            message = _("The server cannot take this request. Go back and try again.")
-            response = error_page(status, error.name, message, _HTTP_CODES.get(status, "http_error"))
-        # Allow, Retry-After and the like belong to the status.
-        for name, value in error.get_headers():
-            if name not in ("Content-Type", "Content-Length"):
-                response.headers[name] = value
-        return response
+def _stale_form(_error: CSRFError) -> Response:
+    message = _("This form was open for too long, or cookies are blocked. Go back to the page and try again.")
+    return error_page(400, _("Please try again"), message, "stale_form")
 
-    def _broken(status: int) -> Response:
-        reference = secrets.token_hex(4)
-        log.error("unexpected error", extra={"reference": reference})
-        if request.path.startswith("/v1/"):
-            return problem(status, "internal_error", "Internal error", f"reference {reference}; look the payment up")
-        message = _("Something went wrong on our side. Reload the page: it shows where your payment stands.")
-        return error_page(status, _("Something went wrong"), message, "internal_error", reference)
+
+def _unknown(_error: Exception) -> Response:
+    message = _("This address does not lead to a payment. Use the link given by the site you come from.")
+    return error_page(404, _("Page not found"), message, "not_found")
+
+
+def _busy(_error: StoreBusy) -> Response:
+    log.warning("database busy")
+    if _is_api():
+        response = problem(503, "store_busy", "Busy", "nothing was changed; send the same request again")
+    else:
+        message = _("The service is very busy. Nothing was debited by this click. Reload the page in a moment.")
+        response = error_page(503, _("Please try again"), message, "busy")
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def _refused(error: HTTPException) -> Response:
+    """Word what HTTP itself refuses, keeping the headers that belong to the status (Allow, Retry-After)."""
+    status = error.code or 500
+    if isinstance(error, InternalServerError):
+        return _broken(error)
+    code = _HTTP_CODES.get(status, "http_error")
+    if _is_api():
+        response = problem(status, code, error.name, error.description or error.name)
+    elif status == 404:
+        return _unknown(error)
+    else:
+        message = _("The server cannot take this request. Go back and try again.")
+        response = error_page(status, error.name, message, code)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def _broken(error: InternalServerError) -> Response:
+    reference = secrets.token_hex(4)
+    log.error("unexpected error", extra={"reference": reference, "reason": type(error.original_exception).__name__})
+    if _is_api():
+        return problem(500, "internal_error", "Internal error", f"reference {reference}; look the payment up")
+    message = _("Something went wrong on our side. Reload the page: it shows where your payment stands.")
+    return error_page(500, _("Something went wrong"), message, "internal_error", reference)
 
 
 _HTTP_CODES = {400: "bad_http", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_type"}

@@ -4,11 +4,20 @@ from hmac import compare_digest
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from prometheus_client.core import GaugeMetricFamily
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 
 from gateway.metrics import exposition
 from gateway.web import openapi, services
 
 ops = Blueprint("ops", __name__)
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
+# A proxy on this machine speaks from loopback for whoever is behind it, and says so in one of these.
+_FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+# Text exposition format 0.0.4, which every Prometheus reads.
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @ops.get("/healthz")
@@ -27,19 +36,23 @@ def ready() -> tuple[Response, int]:
 @ops.get("/metrics")
 def metrics() -> Response:
     """Give Prometheus its figures; to this machine, or to whoever holds the token."""
-    token = services().settings.web.metrics_token
-    presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if token and not compare_digest(presented.encode(), token.encode()):
-        abort(401)
-    if not token and request.remote_addr not in ("127.0.0.1", "::1"):
-        abort(403)
+    _guard_metrics(services().settings.web.metrics_token)
     families = []
     for name, figures in services().figures().items():
         family = GaugeMetricFamily(f"guichet_{name}", f"rows that need watching: {name}", labels=["state"])
         for state, count in figures.items():
             family.add_metric([state], count)
         families.append(family)
-    return Response(exposition(families), mimetype="text/plain; version=0.0.4")
+    return Response(exposition(families), content_type=_METRICS_TYPE)
+
+
+def _guard_metrics(token: str) -> None:
+    if token:
+        presented = request.headers.get("Authorization", "")
+        if not compare_digest(presented.encode(), f"Bearer {token}".encode()):
+            raise Unauthorized(www_authenticate=WWWAuthenticate("bearer"))
+    elif request.remote_addr not in _LOOPBACK or any(name in request.headers for name in _FORWARDING):
+        abort(403)
 
 
 @ops.get("/.well-known/jwks.json")
@@ -64,4 +77,4 @@ def docs() -> str:
 def home() -> str:
     """Tell whoever comes to the bare address where they are."""
     known = services()
-    return render_template("docs/home.html", test_mode=known.settings.is_test_kit_on, language="fr")
+    return render_template("docs/home.html", test_mode=known.settings.is_test_kit_on, server=known.settings.base_url)

@@ -203,7 +203,7 @@ def _card_form(known: Services, result: PaymentResult) -> CardForm:
     )
 
 
-def _common(result: PaymentResult, token: str, page_name: str, base: str) -> dict[str, object]:
+def _common(result: PaymentResult, page_name: str, base: str) -> dict[str, object]:
     return {
         "payment": result,
         "page": page_name,
@@ -217,15 +217,15 @@ def _common(result: PaymentResult, token: str, page_name: str, base: str) -> dic
 def _render(situation: Situation, token: str, form: CardForm | None = None) -> Response:
     """Render the page of the present stage."""
     result, stage, base = situation.result, situation.stage, f"/p/{token}"
-    context = _common(result, token, stage.value, base)
-    context |= _VIEWS[stage](situation, token) if stage in _VIEWS else _ending(situation)
+    context = _common(result, stage.value, base)
+    context |= _VIEWS[stage](situation) if stage in _VIEWS else _ending(situation)
     if form is not None:
         context["form"] = form
     names = template_names(f"page/{stage}.html", result.request.merchant)
     return Response(render_template(names, **context))
 
 
-def _card_view(situation: Situation, _token: str) -> dict[str, object]:
+def _card_view(situation: Situation) -> dict[str, object]:
     known, result = services(), situation.result
     merchant = known.settings.merchants.get(result.request.merchant)
     failed = sum(attempt.status in ("declined", "authn_failed", "reversed") for attempt in result.attempts)
@@ -236,15 +236,15 @@ def _card_view(situation: Situation, _token: str) -> dict[str, object]:
     }
 
 
-def _review_view(_situation: Situation, _token: str) -> dict[str, object]:
+def _review_view(_situation: Situation) -> dict[str, object]:
     return {"form": ReviewForm()}
 
 
-def _waiting_view(situation: Situation, token: str) -> dict[str, object]:
+def _waiting_view(situation: Situation) -> dict[str, object]:
     events = [event.at for event in situation.result.events if event.type == "attempt.authorising"]
     since: datetime = events[-1] if events else situation.result.created_at
     waited = int((services().now() - since).total_seconds())
-    return {"form": ResultForm(), "status_url": f"/p/{token}/state", "seconds_waited": waited}
+    return {"form": ResultForm(), "status_url": f"{request.path}/state", "seconds_waited": waited}
 
 
 def _ending(situation: Situation) -> dict[str, object]:
@@ -275,7 +275,7 @@ def _allow_leaving(result: PaymentResult) -> None:
         g.form_action = (f"{parts.scheme}://{parts.netloc}",)
 
 
-_VIEWS: dict[Stage, Callable[[Situation, str], dict[str, object]]] = {
+_VIEWS: dict[Stage, Callable[[Situation], dict[str, object]]] = {
     Stage.CARD: _card_view,
     Stage.REVIEW: _review_view,
     Stage.WAITING: _waiting_view,
@@ -284,7 +284,7 @@ _VIEWS: dict[Stage, Callable[[Situation, str], dict[str, object]]] = {
 
 def _render_challenge(situation: Situation, token: str, form: ChallengeForm) -> Response:
     known, result = services(), situation.result
-    context = _common(result, token, "challenge", f"/p/{token}/challenge")
+    context = _common(result, "challenge", f"/p/{token}/challenge")
     hint = known.links.inbox(result.id) if known.settings.is_test_kit_on else ""
     context |= {"form": form, "challenge": situation.challenge, "demo_hint_url": hint}
     names = template_names("bank/challenge.html", result.request.merchant)

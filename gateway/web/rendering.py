@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flask import Flask, g, url_for
 from flask_babel import Babel
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined, Template
 
 from gateway.core.money import Money
 from gateway.web import formats
@@ -40,7 +40,7 @@ def init_rendering(app: Flask, home: Path) -> None:
     )
 
 
-def template_names(page: str, merchant: str = "") -> list[str]:
+def template_names(page: str, merchant: str = "") -> list[str | Template]:
     """List where to look for ``page`` ("page/card.html"), for ``render_template``: the merchant's own first."""
     return [f"merchants/{merchant}/{page}", page] if merchant else [page]
 

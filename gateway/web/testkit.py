@@ -1,70 +1,111 @@
-"""The developer's corner, mounted in test mode only: caught mails and SMS, and the published cards."""
+"""The developer's corner, mounted in test mode only: caught mails and SMS, and the published cards.
+
+A caught message is foreign matter: whoever reaches the mail port wrote it. Its HTML is shown in a sandbox, its files are
+downloaded unless a browser can show them without running anything.
+"""
 
 from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, jsonify, render_template, request, url_for
+from flask import Blueprint, Response, abort, g, jsonify, make_response, render_template, request, url_for
 
 from gateway.acquirers.cards import CardTable
 from gateway.channels.inbox import Inbox, InboxMessage
 from gateway.core.errors import NotFound
+from gateway.web.cardlist import OUTCOMES, lay_out
 
-# An HTML mail is shown as its own document, in a frame of nothing: no script, no request, inline styles only.
-_MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+# How many messages a page or an answer shows; a developer looks at the newest, or narrows the list.
+_SHOWN = 100
+
+# The page around an HTML mail: the one page of the server that may hold a frame.
+_READER_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; "
+    "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 )
+
+# The HTML mail itself: no script, no request, an origin of its own, inline styles only; framed by the page above only.
+_MAIL_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; "
+    "form-action 'none'; frame-ancestors 'self'; base-uri 'none'"
+)
+
+# What a browser shows without running anything; every other attachment is downloaded.
+_SHOWABLE = frozenset({"application/pdf", "image/png", "image/jpeg", "text/plain"})
 
 
 def make_testkit(inbox: Inbox, cards: CardTable) -> Blueprint:
     """Make the blueprint over what was caught and what is published."""
     testkit = Blueprint("testkit", __name__, url_prefix="/_test")
 
-    def asked() -> list[InboxMessage]:
-        wish = {name: request.args.get(name) or None for name in ("kind", "payment", "to")}
-        return list(inbox.messages(**wish))
+    @testkit.before_request
+    def _speak_english() -> None:
+        g.language = "en"
 
     @testkit.get("/inbox.json")
     def inbox_json() -> Response:
-        return jsonify(messages=[_told(message) for message in asked()])
+        return jsonify(messages=[_told(message) for message in _asked(inbox)])
 
     @testkit.get("/inbox")
     def inbox_page() -> str:
-        return render_template("testkit/inbox.html", messages=asked()[:100], payment=request.args.get("payment", ""))
+        messages, wish = _asked(inbox), _wish()
+        # A payer's developer comes from the code page with the payment's id, for this one number.
+        code = next((message for message in messages if message.code), None) if wish["payment"] else None
+        return render_template("testkit/inbox.html", messages=messages, wish=wish, code=code, shown=_SHOWN)
 
     @testkit.get("/inbox/<key>")
-    def message(key: str) -> str:
-        return render_template("testkit/message.html", message=_one(inbox, key))
+    def message(key: str) -> Response:
+        response = make_response(render_template("testkit/message.html", message=inbox.message(key)))
+        response.headers["Content-Security-Policy"] = _READER_POLICY
+        return response
 
     @testkit.get("/inbox/<key>/html")
     def message_html(key: str) -> Response:
-        found = _one(inbox, key)
+        found = inbox.message(key)
         if not found.html:
-            abort(404)
+            raise NotFound("this message has no HTML part")
         response = Response(found.html, mimetype="text/html")
         response.headers["Content-Security-Policy"] = _MAIL_POLICY
         return response
 
     @testkit.get("/inbox/<key>/<int:index>")
     def attachment(key: str, index: int) -> Response:
-        found = _one(inbox, key)
-        kept = next((part for part in found.attachments if part.index == index), None)
-        if kept is None:
-            abort(404)
-        response = Response(inbox.attachment(key, index), mimetype=kept.content_type)
-        response.headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(kept.name)}"
-        return response
+        return _file(inbox, key, index)
 
     @testkit.get("/cards")
     def cards_page() -> str:
-        return render_template("testkit/cards.html", published=cards.published())
+        outcome = request.args.get("outcome", "")
+        if outcome and outcome not in OUTCOMES:
+            abort(404)
+        return render_template(
+            "testkit/cards.html",
+            cards=lay_out(cards, outcome),
+            outcomes=OUTCOMES,
+            outcome=outcome,
+            wrong_codes=sorted(cards.wrong_security_codes),
+        )
 
     return testkit
 
 
-def _one(inbox: Inbox, key: str) -> InboxMessage:
-    for message in inbox.messages():
-        if message.key == key:
-            return message
-    raise NotFound("no such message")
+def _wish() -> dict[str, str]:
+    return {name: request.args.get(name, "").strip() for name in ("kind", "payment", "to")}
+
+
+def _asked(inbox: Inbox) -> list[InboxMessage]:
+    wish = _wish()
+    return inbox.messages(wish["kind"], wish["payment"], wish["to"], limit=_SHOWN)
+
+
+def _file(inbox: Inbox, key: str, index: int) -> Response:
+    part = next((part for part in inbox.message(key).attachments if part.index == index), None)
+    if part is None:
+        raise NotFound("no such attachment")
+    is_showable = part.content_type in _SHOWABLE
+    response = Response(
+        inbox.attachment(key, index), content_type=part.content_type if is_showable else "application/octet-stream"
+    )
+    manner = "inline" if is_showable else "attachment"
+    response.headers["Content-Disposition"] = f"{manner}; filename*=UTF-8''{quote(part.name, safe='')}"
+    return response
 
 
 def _told(message: InboxMessage) -> dict[str, object]:

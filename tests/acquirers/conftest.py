@@ -40,7 +40,7 @@ class BankProcess:
             "--silence-seconds",
             str(silence),
         ]
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "gateway.acquirers.server", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None

@@ -31,11 +31,11 @@ class NoBrowser(RuntimeError):
 
 
 def chromium_path() -> str:
-    """Find a Chromium: ``GUICHET_TEST_CHROMIUM``, else the system's, else the one Playwright downloaded.
+    """Find a Chromium: ``TEST_CHROMIUM``, else the system's, else the one Playwright downloaded.
 
     Raises :class:`NoBrowser`.
     """
-    named = os.environ.get("GUICHET_TEST_CHROMIUM")
+    named = os.environ.get("TEST_CHROMIUM")
     candidates = [named] if named else [found for name in NAMES if (found := shutil.which(name))]
     for candidate in candidates:
         if _starts(candidate):

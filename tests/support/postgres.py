@@ -82,7 +82,9 @@ def fresh_database(server_url: str, name: str, template: str = "template0") -> s
     drop_database(server_url, name)
     with _administrator(server_url) as connection:
         connection.execute(
-            sql.SQL("create database {} template template0 encoding 'UTF8'").format(sql.Identifier(name))
+            sql.SQL("create database {} template {} encoding 'UTF8'").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 

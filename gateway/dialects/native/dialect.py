@@ -79,12 +79,12 @@ class NativeDialect:
             return act(match["payment"], _posted_token(call), now)
         raise NotFound("no such address in this protocol")
 
-    def opened(self, command: Open, result: PaymentResult, page_url: str, *, created: bool) -> HttpReply:
+    def opened(self, command: Open, result: PaymentResult, page_url: str) -> HttpReply:
         """Send the payer's browser to the page, or tell the merchant where it is."""
         if command.by_browser:
             return HttpReply(303, {"Location": page_url, "Cache-Control": "no-store"})
         body = opened_view(result, page_url).model_dump_json().encode()
-        return HttpReply(201 if created else 200, {**_JSON, "Location": f"/v1/payments/{result.id}"}, body)
+        return HttpReply(201, {**_JSON, "Location": f"/v1/payments/{result.id}"}, body)
 
     def found(self, result: PaymentResult, page_url: str) -> HttpReply:
         """Tell everything known of one payment."""

@@ -1,0 +1,104 @@
+"""The confirmation as a receiver sees it, and what each answer of the receiver means."""
+
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import responses
+from standardwebhooks import Webhook
+
+from gateway.app import Parts
+from gateway.channels import Notice
+from gateway.channels.confirmation import ConfirmationChannel
+from gateway.core.errors import DeliveryFailed
+from tests.factories import open_payment, pay
+
+URL = "https://portal.example.org/confirmations"
+
+
+@pytest.fixture
+def notice(parts: Parts) -> Notice:
+    result = pay(parts, open_payment(parts, notify_url=URL))
+    event = next(event for event in result.events if event.type == "payment.succeeded")
+    with parts.store.reading() as tx:
+        rows = tx.notices.of_payment(tx.payments.get(result.id).id)
+    body = next(row.body for row in rows if row.channel == "confirmation")
+    return Notice(event.id, "confirmation", URL, result, event, body)
+
+
+@pytest.fixture
+def channel(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> ConfirmationChannel:
+    # The name must resolve for the address filter; the connection itself is mocked.
+    monkeypatch.setattr("requests_hardened.ip_filter_adapter.filter_host", lambda *_, **__: "198.51.100.7")
+    return ConfirmationChannel(parts.dialects, allow_loopback=False)
+
+
+@responses.activate
+def test_the_published_library_verifies_what_is_posted(
+    parts: Parts, channel: ConfirmationChannel, notice: Notice
+) -> None:
+    responses.post(URL, status=204)
+
+    channel.deliver(notice, datetime.now(UTC))
+
+    sent = responses.calls[0].request
+    (secret,) = (parts.settings.home / "keys/merchants").glob("mairie-demo-*.whsec")
+    told = Webhook(secret.read_text().strip()).verify(sent.body, dict(sent.headers))
+    assert told["type"] == "payment.succeeded"
+    assert told["data"]["id"] == notice.result.id
+    assert told["data"]["amount"] == 9612
+    assert sent.headers["webhook-id"] == notice.id
+    assert {part.split(",")[0] for part in sent.headers["webhook-signature"].split()} == {"v1", "v1a"}
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "again", "after"),
+    [(500, True, None), (404, True, None), (302, True, None), (410, False, None), (429, True, 7), (503, True, 7)],
+)
+def test_anything_but_a_2xx_is_a_failure(
+    channel: ConfirmationChannel, notice: Notice, status: int, *, again: bool, after: int | None
+) -> None:
+    responses.post(URL, status=status, headers={"Retry-After": "7", "Location": "https://elsewhere.example/"})
+
+    with pytest.raises(DeliveryFailed) as failure:
+        channel.deliver(notice, datetime.now(UTC))
+
+    assert (failure.value.again, failure.value.retry_after_seconds) == (again, after)
+    assert len(responses.calls) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]"])
+def test_this_machine_and_private_networks_are_never_called(parts: Parts, notice: Notice, address: str) -> None:
+    channel = ConfirmationChannel(parts.dialects, allow_loopback=False)
+    inner = Notice(notice.id, notice.channel, f"http://{address}:9/", notice.result, notice.event, notice.body)
+
+    with pytest.raises(DeliveryFailed, match="InvalidIPAddress"):
+        channel.deliver(inner, datetime.now(UTC))
+
+
+def test_a_silent_receiver_is_given_up_in_time(parts: Parts, notice: Notice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.channels.confirmation._TIMEOUT", (0.5, 0.5))
+    channel = ConfirmationChannel(parts.dialects, allow_loopback=True)
+
+    given_up = Event()
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            given_up.wait(10)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Silent)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    local = Notice(notice.id, notice.channel, url, notice.result, notice.event, notice.body)
+
+    with pytest.raises(DeliveryFailed, match="Timeout"):
+        channel.deliver(local, datetime.now(UTC))
+
+    given_up.set()
+    server.shutdown()
+    server.server_close()

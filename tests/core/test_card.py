@@ -1,0 +1,99 @@
+"""What a card is: numbers in any shape, expiries in any usual shape, and nothing that shows itself."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.card import CardEntry, CardNumber, Expiry, luhn_valid, scheme_of
+from gateway.core.errors import CardRefused
+
+DIGITS = st.text("0123456789", min_size=12, max_size=19)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "4970100000000055",
+        "4970 1000 0000 0055",
+        "4970-1000-0000-0055",
+        "4970.1000.0000.0055",
+        " 4970\u00a01000\u202f0000 0055 ",
+    ],
+)
+def test_a_number_is_read_in_any_shape(typed: str) -> None:
+    assert CardNumber(typed).reveal() == "4970100000000055"
+
+
+@pytest.mark.parametrize(
+    ("typed", "rule"),
+    [("", "missing"), ("   ", "missing"), ("4970 1000 0000 005x", "not_digits"), ("٤٩٧٠١٠٠٠٠٠٠٠٠٠٥٥", "not_digits"),
+     ("49701000000", "length"), ("4" * 20, "length")],
+)  # fmt: skip
+def test_what_is_no_number_is_refused_by_its_rule(typed: str, rule: str) -> None:
+    with pytest.raises(CardRefused) as refusal:
+        CardNumber(typed)
+
+    assert (refusal.value.field, refusal.value.rule) == ("cc-number", rule)
+
+
+@given(DIGITS)
+def test_a_number_never_shows_seven_digits_in_a_row(digits: str) -> None:
+    card = CardEntry(CardNumber(digits), Expiry(2030, 1), "1234" if digits[:2] in ("34", "37") else "123")
+
+    for text in (repr(card), str(card.number), f"{card.number!r}"):
+        assert digits[:7] not in text
+        assert sum(char.isdigit() for char in text) == 4
+
+
+@pytest.mark.parametrize(
+    ("digits", "scheme"),
+    [("4111111111111111", "visa"), ("5105105105105100", "mastercard"), ("2221000000000009", "mastercard"),
+     ("2720999999999999", "mastercard"), ("2721000000000000", ""), ("378282246310005", "amex"),
+     ("6759649826438453", "maestro"), ("9999999999999999", "")],
+)  # fmt: skip
+def test_the_first_digits_tell_the_brand(digits: str, scheme: str) -> None:
+    assert scheme_of(digits) == scheme
+
+
+def test_the_check_digit_of_iso_7812() -> None:
+    assert luhn_valid("4242424242424242")
+    assert not luhn_valid("4242424242424241")
+
+
+@pytest.mark.parametrize("typed", ["01/27", "1/27", "0127", "01-2027", "01 27", "01.27", "012027", " 01 / 27 "])
+def test_an_expiry_is_read_in_any_usual_shape(typed: str) -> None:
+    assert Expiry.parse(typed) == Expiry(2027, 1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "rule"),
+    [("", "missing"), ("13/27", "month"), ("00/27", "month"), ("janvier", "format"), ("1/2", "format")],
+)
+def test_what_is_no_expiry_is_refused_by_its_rule(typed: str, rule: str) -> None:
+    with pytest.raises(CardRefused) as refusal:
+        Expiry.parse(typed)
+
+    assert refusal.value.rule == rule
+
+
+def test_a_card_is_good_until_the_last_day_of_its_month() -> None:
+    assert not Expiry(2026, 11).is_past(date(2026, 11, 30))
+    assert Expiry(2026, 11).is_past(date(2026, 12, 1))
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "rule"),
+    [
+        ("4242424242424242", "1234", "length"),
+        ("378282246310005", "123", "length"),
+        ("4242424242424242", "12a", "format"),
+        ("4242424242424242", "", "missing"),
+    ],
+)
+def test_a_security_code_is_three_digits_or_four_by_brand(number: str, code: str, rule: str) -> None:
+    with pytest.raises(CardRefused) as refusal:
+        CardEntry(CardNumber(number), Expiry(2030, 1), code)
+
+    assert (refusal.value.field, refusal.value.rule) == ("cc-csc", rule)

@@ -1,0 +1,96 @@
+"""The tables of moves, held against the state machine's own words."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.challenge import Bound, code_mac, draw_code, is_code
+from gateway.core.errors import BadField, WrongStatus
+from gateway.core.money import Money
+from gateway.core.payment import (
+    ATTEMPT_MOVES,
+    LIVE,
+    MONEY,
+    MOVES,
+    AttemptStatus,
+    Status,
+    check_attempt_move,
+    check_move,
+)
+
+# What must never be possible, written down apart from the table.
+FORBIDDEN = [
+    (Status.PAID, Status.OPENED),
+    (Status.WORKING, Status.CANCELLED),
+    (Status.WORKING, Status.EXPIRED),
+    (Status.CANCELLED, Status.PAID),
+    (Status.EXPIRED, Status.PAID),
+    (Status.CREATED, Status.PAID),
+    (Status.OPENED, Status.PAID),
+]
+
+
+@pytest.mark.parametrize(("current", "target"), FORBIDDEN)
+def test_a_payment_does_not_leave_the_table(current: Status, target: Status) -> None:
+    with pytest.raises(WrongStatus):
+        check_move(current, target)
+
+
+def test_every_pair_is_either_in_the_table_or_refused() -> None:
+    for current, target in itertools.product(AttemptStatus, AttemptStatus):
+        if target in ATTEMPT_MOVES[current]:
+            check_attempt_move(current, target)
+        else:
+            with pytest.raises(WrongStatus):
+                check_attempt_move(current, target)
+
+
+def test_a_payment_that_is_over_stays_over() -> None:
+    assert all(not MOVES[status] for status in Status if status not in LIVE)
+
+
+def test_an_attempt_that_may_hold_money_never_becomes_a_card_page_again() -> None:
+    reachable = set().union(*(ATTEMPT_MOVES[status] for status in MONEY))
+
+    assert AttemptStatus.AUTHENTICATING not in reachable
+    assert AttemptStatus.ABANDONED not in reachable
+
+
+@pytest.mark.parametrize("cents", [0, -1, 100_000_000, 2**63])
+def test_an_amount_out_of_range_cannot_be_built(cents: int) -> None:
+    with pytest.raises(BadField) as refusal:
+        Money(cents)
+
+    assert refusal.value.field == "amount"
+
+
+def test_an_unknown_currency_cannot_be_built() -> None:
+    with pytest.raises(BadField):
+        Money(1, "BTC")
+
+
+BOUND = Bound("att_1", "mairie", Money(9612))
+KEY = b"k" * 32
+
+
+@given(st.integers(0, 999_999))
+def test_a_code_has_six_digits_and_is_known_again(number: int) -> None:
+    code = draw_code(lambda _: number)
+
+    assert len(code) == 6
+    assert is_code(KEY, f" {code[:3]} {code[3:]}", code_mac(KEY, code, BOUND), BOUND)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Bound("att_2", "mairie", Money(9612)), Bound("att_1", "other", Money(9612)), Bound("att_1", "mairie", Money(9613)),
+     Bound("att_1", "mairie", Money(9612, "CHF"))],
+)  # fmt: skip
+def test_a_code_is_worthless_for_anything_else(other: Bound) -> None:
+    assert not is_code(KEY, "123456", code_mac(KEY, "123456", BOUND), other)
+
+
+def test_a_code_is_worthless_under_another_key() -> None:
+    assert not is_code(b"j" * 32, "123456", code_mac(KEY, "123456", BOUND), BOUND)

@@ -1,0 +1,145 @@
+"""Where PHP, Node and the JavaScript verifier of confirmations come from, which the documentation's snippets need.
+
+``python -m tests.support.tools`` finds them or installs them: Debian's packages when root, and one npm package under
+the hashes of its lock. The tests ask :func:`php_path`, :func:`node_path` and :func:`npm_folder` and skip, with the
+reason, when something is missing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# The oldest that run the snippets: str_contains and throw expressions, request.toArray and a global fetch.
+PHP_OLDEST = (8, 0)
+NODE_OLDEST = (18, 0)
+PROBE_SECONDS = 30
+INSTALL_SECONDS = 300
+
+# What the installed package is made from, and where: beside the Python packages of the same environment.
+LOCKED = Path(__file__).parents[1] / "docs/npm"
+INSTALLED = Path(sys.prefix) / "npm"
+
+
+class NoTool(RuntimeError):
+    """Something is not here, or too old; the text says what."""
+
+
+def php_path() -> str:
+    """Find a PHP for the command line that has libsodium. Raises :class:`NoTool`."""
+    probe = "if (extension_loaded('sodium')) echo PHP_VERSION;"
+    return _recent("php", ["-r", probe], PHP_OLDEST)
+
+
+def node_path() -> str:
+    """Find Node. Raises :class:`NoTool`."""
+    return _recent("node", ["-p", "process.versions.node"], NODE_OLDEST)
+
+
+def npm_folder() -> Path:
+    """Find the ``node_modules`` that holds the published verifier. Raises :class:`NoTool`."""
+    folder = INSTALLED / "node_modules"
+    if not _is_installed():
+        raise NoTool(f"no standardwebhooks in {folder}; python3 start.py test installs it with npm")
+    return folder
+
+
+def _recent(name: str, question: list[str], oldest: tuple[int, int]) -> str:
+    found = shutil.which(name)
+    wanted = ".".join(map(str, oldest))
+    if not found:
+        raise NoTool(f"no {name} on the path; install {wanted} or newer")
+    try:
+        told = subprocess.run([found, *question], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoTool(f"{found} does not start: {error}") from error
+    numbers = told.stdout.strip().split(".")
+    if told.returncode or len(numbers) < 2 or tuple(map(int, numbers[:2])) < oldest:
+        raise NoTool(f"{found} is too old or lacks a part (it said {told.stdout.strip()!r}); {wanted} is needed")
+    return found
+
+
+def _is_installed() -> bool:
+    lock = INSTALLED / "package-lock.json"
+    is_same = lock.exists() and lock.read_bytes() == (LOCKED / "package-lock.json").read_bytes()
+    return is_same and (INSTALLED / "node_modules/standardwebhooks").is_dir()
+
+
+def install_debian(packages: list[str]) -> None:
+    """Install Debian packages when this account may; judging is left to the finders."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    print(f"installing Debian's {' and '.join(packages)}", flush=True)
+    debian = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if _succeeds(["apt-get", "update", "-q"], debian):
+        _succeeds(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], debian)
+
+
+def install_verifier() -> None:
+    """Install the npm package as its lock says, running nothing of what it brings."""
+    npm = shutil.which("npm")
+    if not npm:
+        return
+    print("installing standardwebhooks with npm", flush=True)
+    shutil.rmtree(INSTALLED, ignore_errors=True)
+    INSTALLED.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(LOCKED / name, INSTALLED / name)
+    words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(INSTALLED)]
+    _succeeds([npm, *words], dict(os.environ))
+
+
+def main() -> int:
+    """Make sure that all is there; print where it is, or why some tests will be skipped."""
+    missing = 0
+    finders: tuple[tuple[str, Callable[[], object], Callable[[], None]], ...] = (
+        ("php", php_path, lambda: install_debian(["php-cli"])),
+        ("node", node_path, lambda: install_debian(["nodejs"])),
+        ("npm", _npm_path, lambda: install_debian(["npm"])),
+        ("standardwebhooks", npm_folder, install_verifier),
+    )
+    for name, find, install in finders:
+        if not _is_here(find):
+            install()
+        try:
+            print(f"{name}: {find()}")
+        except NoTool as error:
+            print(f"{name}: {error}; the tests that need it will be listed as skipped")
+            missing += 1
+    return 1 if missing else 0
+
+
+def _npm_path() -> str:
+    found = shutil.which("npm")
+    # Nothing asks for npm once the package is there.
+    if not found and not _is_installed():
+        raise NoTool("no npm on the path")
+    return found or "not needed"
+
+
+def _is_here(find: Callable[[], object]) -> bool:
+    try:
+        find()
+    except NoTool:
+        return False
+    return True
+
+
+def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
+    """Run an installer quietly; show the end of what it said when it fails."""
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(error)
+        return False
+    if done.returncode:
+        print("\n".join((done.stdout + done.stderr).splitlines()[-5:]))
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The ``guichet`` command as an operator meets it."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import responses
+from click.testing import CliRunner, Result
+
+from gateway.app import Parts
+from gateway.cli import guichet, main
+from tests.factories import deliver, open_payment, pay
+from tests.support.clock import Clock
+from tests.support.portal import ORIGIN, Portal
+
+
+@pytest.fixture
+def run(home: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]  # a closure
+    monkeypatch.setenv("GUICHET_DATABASE_URL", str(parts.settings.database_url))
+
+    # The port flags are handed to child processes through the environment; keep them out of the other tests'.
+    monkeypatch.setenv("GUICHET_BASE_URL", ORIGIN)
+    monkeypatch.setenv("GUICHET_WEB__PORT", "8000")
+
+    def run(*words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(guichet, ["--home", str(home), *words], input=stdin)
+
+    return run
+
+
+def test_merchants_are_listed_with_their_credentials(run, home: Path) -> None:  # type: ignore[no-untyped-def]
+    told = run("merchant", "list", "--credentials").output
+
+    assert "mairie-demo  test  native  Ville de Démonstration" in told
+    assert Portal(home).kid in told
+    assert "api_key: guichet_" in told
+    assert "whsec: whsec_" in told
+
+
+def test_a_signed_request_is_made_from_a_file(run, app, clock: Clock) -> None:  # type: ignore[no-untyped-def]
+    now = int(clock.now().timestamp())
+    claims = {"amount": 500, "reference": "A-1", "label": "Essai", "iat": now, "exp": now + 60}
+
+    token = run("sign", "-", stdin=json.dumps(claims)).output.strip()
+
+    assert app.test_client().post("/v1/payments", data=token, content_type="application/jose").status_code == 201
+
+
+def test_a_payment_is_shown_with_its_timeline_and_notices(run, parts: Parts) -> None:  # type: ignore[no-untyped-def]
+    paid = pay(parts, open_payment(parts))
+
+    listed, shown = run("payment", "list").output, run("payment", "show", paid.id).output
+
+    assert f"{paid.id}  paid" in listed
+    assert "payment.succeeded" in shown
+    assert "confirmation new after 0 tries" in shown
+    assert "visa ****4242" in shown
+
+
+def test_the_operator_refunds_what_is_left(run, parts: Parts) -> None:  # type: ignore[no-untyped-def]
+    paid = pay(parts, open_payment(parts))
+
+    first = run("payment", "refund", paid.id, "--cents", "1000").output
+    rest = run("payment", "refund", paid.id).output
+    none = run("payment", "refund", paid.id)
+
+    assert first.endswith(": done\n")
+    assert rest.endswith(": done\n")
+    assert parts.checkout.opening.told(paid.id).refunded_cents == 9612
+    assert "nothing is left" in none.output
+
+
+@responses.activate
+def test_a_dead_notice_is_sent_again_by_hand(run, parts: Parts) -> None:  # type: ignore[no-untyped-def]
+    url = "http://127.0.0.1:8001/confirmations"
+    responses.post(url, status=410)
+    pay(parts, open_payment(parts, email=""))
+    deliver(parts)
+    responses.replace("POST", url, status=200)
+    dead = next(line for line in run("notice", "list", "--state", "dead").output.splitlines() if "confirmation" in line)
+
+    again = run("notice", "resend", dead.split()[0])
+    deliver(parts)
+
+    assert "HTTP 410" in dead
+    assert "due now" in again.output
+    assert responses.calls[0].request.headers["webhook-id"] == responses.calls[1].request.headers["webhook-id"]
+    assert "confirmation" not in run("notice", "list", "--state", "dead").output
+
+
+def test_the_doctor_names_what_is_wrong(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("doctor")
+
+    assert result.exit_code == 1
+    assert "[  ok ] settings and key files" in result.output
+    # The tests' PostgreSQL runs without fsync, and the doctor must see it.
+    assert "[  ok ] database" in result.output or "PostgreSQL has fsync = off" in result.output
+    assert "no heartbeat; start `guichet worker`" in result.output
+
+
+def test_keys_overlap_until_the_old_one_is_retired(run, home: Path) -> None:  # type: ignore[no-untyped-def]
+    run("keys", "new", "--merchant", "mairie-demo", "--alg", "ES256")
+    listed = run("keys", "list").output
+    old = Portal(home).kid if len(list((home / "keys/merchants").glob("mairie-demo-*.pub.pem"))) == 1 else ""
+
+    assert listed.count("pub.pem") >= 2
+    assert old == ""
+
+
+def test_a_busy_port_is_told_with_the_flag_that_changes_it(run) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = str(busy.getsockname()[1])
+
+        result = run("serve", "--port", port)
+
+    assert result.exit_code == 1
+    assert f"port {port} on 127.0.0.1" in result.output
+    assert "--port" in result.output
+
+
+def test_unsafe_key_files_keep_the_server_from_starting(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (home / "keys").glob("*.key"):
+        path.chmod(0o644)
+    monkeypatch.setattr("sys.argv", ["guichet", "--home", str(home), "payment", "list"])
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+
+    told = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert told.count("chmod") >= 5
