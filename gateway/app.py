@@ -26,11 +26,13 @@ from gateway.acquirers import Acquirer, cards
 from gateway.acquirers.remote import RemoteAcquirer
 from gateway.acquirers.simulator import Simulator
 from gateway.channels import Channel
+from gateway.channels.alarm import AlarmChannel
 from gateway.channels.confirmation import ConfirmationChannel
-from gateway.channels.email import EmailChannel, Relay, Security
+from gateway.channels.email import EmailChannel
 from gateway.channels.inbox import Inbox
 from gateway.channels.sealed import Seal, SealedChannel
 from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
+from gateway.channels.smtp import Relay, Security
 from gateway.checkout import Checkout, Desk
 from gateway.clock import utc_now
 from gateway.core.errors import SettingsError, StoreBusy
@@ -77,7 +79,7 @@ class Parts:
     def deliverer(self, on_done: Callable[[], None] = lambda: None) -> Deliverer:
         """Make the part of a worker that carries notices out."""
         channels = {channel.name: channel for channel in _channels(self)}
-        return Deliverer(self.store, channels, self.now, on_done=on_done)
+        return Deliverer(self.store, channels, self.now, outbox=self.outbox, on_done=on_done)
 
     def faults(self) -> tuple[str, ...]:
         """Say what keeps this server from taking payments."""
@@ -163,7 +165,7 @@ def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
     table = cards.load(settings.home / "config/test_cards.toml")
     if settings.acquirer.kind == "remote":
         return RemoteAcquirer(settings.acquirer.url)
-    return Simulator(settings.var / "bank.sqlite", table, now=now)
+    return Simulator(settings.var / "acquirer.sqlite3", table, now=now)
 
 
 def _channels(parts: Parts) -> list[Channel]:
@@ -177,6 +179,7 @@ def _channels(parts: Parts) -> list[Channel]:
         ConfirmationChannel(parts.dialects, allow_loopback=parts.settings.loopback_callbacks),
         EmailChannel("payer_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
         EmailChannel("merchant_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
+        AlarmChannel(relay, smtp.sender),
         SealedChannel(text, parts.seal),
     ]
 

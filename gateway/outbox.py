@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from gateway.channels import Channel, Notice
+from gateway.channels.alarm import alarm_text
 from gateway.core.errors import DeliveryFailed
 from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import Dialect
@@ -110,6 +111,15 @@ class Outbox:
             targets.extend(("merchant_mail", manager) for manager in recipients.managers)
         return targets
 
+    def raise_alarm(self, tx: Transaction, row: Row[Any], reason: str) -> None:
+        """Promise the merchant's managers to be told that a confirmation was given up; once per event."""
+        result = tx.payments.result(tx.payments.by_id(row.payment_id))
+        event = next(event for event in result.events if event.id == row.event_id)
+        body = alarm_text(result, row.target, reason)
+        for manager in self._recipients.get(result.request.merchant, Recipients()).managers:
+            if not tx.notices.is_promised("alarm_mail", manager, event.id):
+                self.promise(tx, row.payment_id, event, Parcel("alarm_mail", manager, body))
+
     def promise(self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel) -> None:
         """Insert one notice, due at once, and wake a worker once it is durable."""
         tx.after_commit.add(self.wake)
@@ -129,6 +139,7 @@ class Deliverer:
     """Carries notices out; one per worker process.
 
     :param channels: by name
+    :param outbox: where alarms of dead confirmations go
     :param on_done: called when a delivery has ended: the next in line of its payment may be due
     """
 
@@ -138,9 +149,10 @@ class Deliverer:
         channels: Mapping[str, Channel],
         now: Callable[[], datetime],
         *,
+        outbox: "Outbox",
         on_done: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._channels, self._now, self._on_done = store, channels, now, on_done
+        self._store, self._channels, self._now, self._outbox, self._on_done = store, channels, now, outbox, on_done
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver")
         self._busy: set[Future[None]] = set()
 
@@ -187,7 +199,9 @@ class Deliverer:
         with self._store.reading() as tx:
             result = tx.payments.result(tx.payments.by_id(row.payment_id))
         event = next(event for event in result.events if event.id == row.event_id)
-        return Notice(row.event_id, row.channel, row.target, result, event, row.body)
+        return Notice(
+            row.event_id, row.channel, row.target, result, event, row.body, is_repeat=row.delivered_at is not None
+        )
 
     def _failed(self, row: Row[Any], lease: str, error: DeliveryFailed) -> None:
         """Schedule the next try, or give up and raise the alarm."""
@@ -200,7 +214,8 @@ class Deliverer:
             log.warning("notice will be tried again", extra=facts)
             return
         with self._store.transaction() as tx:
-            tx.notices.bury(row.id, lease, str(error))
+            if tx.notices.bury(row.id, lease, str(error)) and row.channel == "confirmation":
+                self._outbox.raise_alarm(tx, row, str(error))
         DELIVERIES.labels(row.channel, "dead").inc()
         log.error("notice is dead", extra=facts)
 

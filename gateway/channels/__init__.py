@@ -19,6 +19,7 @@ class Notice:
     :ivar target: a mail address, a telephone number (E.164) or a URL, as the channel wants
     :ivar result: the payment as it stands
     :ivar event: the fact that is told
+    :ivar is_repeat: it was delivered before, and a person asked for it once more
     :ivar body: bytes made once and kept over all tries, for the channels that have them (a confirmation, an SMS in UTF-8)
     """
 
@@ -28,6 +29,7 @@ class Notice:
     result: PaymentResult
     event: Event
     body: bytes = b""
+    is_repeat: bool = False
 
 
 class Channel(Protocol):

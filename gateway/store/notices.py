@@ -12,18 +12,24 @@ from gateway.store.types import UtcDateTime
 
 # One statement on both engines. MATERIALIZED pins the pick before the update: the usual UPDATE ... WHERE id IN (SELECT
 # ... FOR UPDATE SKIP LOCKED) may be planned so that it locks rows it does not take. A notice waits while an older one
-# of the same payment and target is undelivered, and while its target already has `per_target` deliveries under way.
+# of the same payment and target is undelivered. Deliveries under way and those of this claim together make at most
+# `per_target` for one target. Codes know neither rule: the newest is the one that counts, and it cannot wait.
 _CLAIM = """
-WITH pick AS MATERIALIZED (
-  SELECT id FROM notice AS n
-  WHERE state = 'new' AND next_at <= :now AND (lease_until IS NULL OR lease_until <= :now)
-    AND NOT EXISTS (
+WITH busy AS (
+  SELECT target, count(*) AS number FROM notice WHERE state = 'new' AND lease_until > :now GROUP BY target),
+ranked AS (
+  SELECT n.id, n.channel, n.target, row_number() OVER (PARTITION BY n.target ORDER BY n.next_at, n.id) AS place
+  FROM notice AS n
+  WHERE n.state = 'new' AND n.next_at <= :now AND (n.lease_until IS NULL OR n.lease_until <= :now)
+    AND (n.channel = 'sms' OR NOT EXISTS (
       SELECT 1 FROM notice AS older
       WHERE older.payment_id = n.payment_id AND older.channel = n.channel AND older.target = n.target
-        AND older.state = 'new' AND older.seq < n.seq)
-    AND (SELECT count(*) FROM notice AS busy
-         WHERE busy.state = 'new' AND busy.target = n.target AND busy.lease_until > :now) < :per_target
-  ORDER BY next_at, id LIMIT :limit {lock})
+        AND older.state = 'new' AND older.seq < n.seq))),
+pick AS MATERIALIZED (
+  SELECT n.id FROM notice AS n JOIN ranked ON ranked.id = n.id LEFT JOIN busy ON busy.target = n.target
+  WHERE n.state = 'new' AND (n.lease_until IS NULL OR n.lease_until <= :now)
+    AND (n.channel = 'sms' OR ranked.place + coalesce(busy.number, 0) <= :per_target)
+  ORDER BY n.next_at, n.id LIMIT :limit {lock})
 UPDATE notice SET lease = :lease, lease_until = :until, tries = tries + 1
 FROM pick WHERE notice.id = pick.id
 RETURNING notice.id
@@ -42,7 +48,7 @@ class Notices:
 
     def claim(self, lease: str, *, now: datetime, until: datetime, limit: int, per_target: int) -> list[Row[Any]]:
         """Lease up to ``limit`` due notices to one deliverer until ``until``."""
-        lock = "FOR UPDATE SKIP LOCKED" if self._db.dialect.name == "postgresql" else ""
+        lock = "FOR UPDATE OF n SKIP LOCKED" if self._db.dialect.name == "postgresql" else ""
         asked = text(_CLAIM.format(lock=lock)).bindparams(
             bindparam("now", now, UtcDateTime()), bindparam("until", until, UtcDateTime())
         )
@@ -59,19 +65,26 @@ class Notices:
         """Try again at ``next_at``."""
         self._settle(notice_id, lease, next_at=next_at, last_error=error[:200])
 
-    def bury(self, notice_id: int, lease: str, error: str) -> None:
-        """Give up; only a person can send it again."""
-        self._settle(notice_id, lease, state="dead", last_error=error[:200])
+    def bury(self, notice_id: int, lease: str, error: str) -> bool:
+        """Give up; only a person can send it again. False when the lease was lost."""
+        return self._settle(notice_id, lease, state="dead", last_error=error[:200])
 
-    def _settle(self, notice_id: int, lease: str, **changes: object) -> None:
+    def _settle(self, notice_id: int, lease: str, **changes: object) -> bool:
         if "state" in changes:
             # A code is worthless once sent or given up: nothing of it stays.
             changes["body"] = case((t.notice.c.channel == "sms", b""), else_=t.notice.c.body)
-        self._db.execute(
+        done = self._db.execute(
             update(t.notice)
             .where(t.notice.c.id == notice_id, t.notice.c.lease == lease, t.notice.c.state == "new")
             .values(lease="", lease_until=None, **changes)
         )
+        return done.rowcount == 1
+
+    def is_promised(self, channel: str, target: str, event_id: str) -> bool:
+        """Say whether somebody is, or was, to be told of an event by a channel."""
+        n = t.notice
+        asked = select(n.c.id).where(n.c.channel == channel, n.c.target == target, n.c.event_id == event_id)
+        return self._db.execute(asked).first() is not None
 
     def next_due(self) -> datetime | None:
         """Say when the earliest waiting notice is due, so that a worker may sleep until then."""

@@ -43,21 +43,21 @@ class Links:
         except BadSignature as error:
             raise NotFound("no such page") from error
 
-    def ticket(self, result: PaymentResult, audience: str, event: str = "", *, duplicate: bool = False) -> str:
+    def ticket(self, result: PaymentResult, audience: str, refund: str = "", duplicate: bool = False) -> str:
         """Give the address of a ticket for ``payer`` or ``merchant``, good for 90 days.
 
-        :param event: the refund's event id; empty for the payment itself
+        :param refund: the refund's id; empty for the payment itself
         """
-        token = self._tickets.dumps([result.id, audience, event, int(duplicate)])
+        token = self._tickets.dumps([result.id, audience, refund, int(duplicate)])
         return f"{self._base_url}/t/{token!s}"
 
     def ticket_of(self, token: str) -> tuple[str, str, str, bool]:
-        """Say what a ticket link shows: payment, audience, event and whether it is a duplicate."""
+        """Say what a ticket link shows: payment, audience, refund and whether it is a duplicate."""
         try:
-            payment, audience, event, duplicate = self._tickets.loads(token, max_age=_TICKET_LIFE_SECONDS)
+            payment, audience, refund, duplicate = self._tickets.loads(token, max_age=_TICKET_LIFE_SECONDS)
         except (BadSignature, SignatureExpired, ValueError) as error:
             raise NotFound("no such ticket") from error
-        return payment, audience, event, bool(duplicate)
+        return payment, audience, refund, bool(duplicate)
 
     def inbox(self, payment: str) -> str:
         """Give the address of the test inbox, narrowed to one payment."""

@@ -1,12 +1,14 @@
 """For operators and portals' developers: health, readiness, metrics, the public keys, the API's description."""
 
+from collections.abc import Mapping
 from hmac import compare_digest
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from prometheus_client.core import GaugeMetricFamily
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import SecurityError, Unauthorized
 
+from gateway.core.errors import StoreBusy
 from gateway.metrics import exposition
 from gateway.web import openapi, services
 
@@ -18,6 +20,12 @@ _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 # Text exposition format 0.0.4, which every Prometheus reads.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@ops.app_errorhandler(SecurityError)
+def foreign_host(_error: SecurityError) -> Response:
+    """Refuse a request for a host that is not ours, in plain words: without a known host no page can name its files."""
+    return Response("This server does not answer for that host name.\n", status=400, mimetype="text/plain")
 
 
 @ops.get("/healthz")
@@ -37,13 +45,27 @@ def ready() -> tuple[Response, int]:
 def metrics() -> Response:
     """Give Prometheus its figures; to this machine, or to whoever holds the token."""
     _guard_metrics(services().settings.web.metrics_token)
-    families = []
-    for name, figures in services().figures().items():
-        family = GaugeMetricFamily(f"guichet_{name}", f"rows that need watching: {name}", labels=["state"])
-        for state, count in figures.items():
-            family.add_metric([state], count)
-        families.append(family)
-    return Response(exposition(families), content_type=_METRICS_TYPE)
+    return Response(exposition(_families()), content_type=_METRICS_TYPE)
+
+
+def _families() -> list[GaugeMetricFamily]:
+    """Ask the database for its figures; when it does not answer, say that, and let the process tell the rest."""
+    try:
+        figures = services().figures()
+    except StoreBusy:
+        return [_database_up(0)]
+    return [_database_up(1), *(_family(name, counts) for name, counts in figures.items())]
+
+
+def _database_up(value: int) -> GaugeMetricFamily:
+    return GaugeMetricFamily("guichet_database_up", "whether the database answered", value=value)
+
+
+def _family(name: str, counts: Mapping[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"guichet_{name}", f"rows that need watching: {name}", labels=["state"])
+    for state, count in counts.items():
+        family.add_metric([state], count)
+    return family
 
 
 def _guard_metrics(token: str) -> None:

@@ -17,8 +17,9 @@ from pypdf import PdfReader
 
 from gateway.channels import Notice
 from gateway.channels.catcher import Catcher
-from gateway.channels.email import EmailChannel, Relay
+from gateway.channels.email import EmailChannel
 from gateway.channels.inbox import Inbox
+from gateway.channels.smtp import Relay
 from gateway.core.errors import DeliveryFailed
 from gateway.core.money import Money
 from gateway.core.payment import (
@@ -68,8 +69,8 @@ def channel(port: int, name: str = "payer_mail", total_seconds: float = 5) -> Em
     def templates() -> Environment:
         return TEMPLATES
 
-    def link(result: PaymentResult, audience: Audience) -> str:
-        return f"https://guichet.example/t/{audience}-{result.id}"
+    def link(result: PaymentResult, audience: Audience, refund: str, duplicate: bool) -> str:
+        return f"https://guichet.example/t/{audience}-{result.id}{refund}{'-duplicate' * duplicate}"
 
     relay = Relay("127.0.0.1", port, total_seconds=total_seconds)
     return EmailChannel(name, relay, "Guichet <recu@guichet.example>", templates, link)
@@ -160,7 +161,7 @@ def test_an_accented_address_is_delivered(box: Inbox, caught: Catcher) -> None:
 
 
 def test_a_refund_event_names_its_refund_and_a_duplicate_says_so(box: Inbox, caught: Catcher) -> None:
-    channel(caught.port).deliver(notice(kind="payment.refunded", refund="ref_1", duplicate="yes"), NOON)
+    channel(caught.port).deliver(replace(notice(kind="payment.refunded", refund="ref_1"), is_repeat=True), NOON)
 
     (found,) = box.messages()
     assert found.subject.startswith("[DUPLICATA] Remboursement de la commande CDE-1")

@@ -1,0 +1,101 @@
+"""The mail relay: one message over one SMTP conversation, bounded in time.
+
+Nothing about the payer or the card is logged or put into a reason; a reason names the SMTP stage and code only.
+"""
+
+import smtplib
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from enum import StrEnum
+
+from gateway.core.errors import DeliveryFailed
+
+# A relay that takes longer to accept a connection is down (reliability: connect 3 s, total 15 s).
+CONNECT_SECONDS = 3.0
+TOTAL_SECONDS = 15.0
+
+
+class Security(StrEnum):
+    """How the connection to the relay is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The mail relay.
+
+    :ivar total_seconds: the whole conversation is cut after this long, however slowly the relay drips
+    """
+
+    host: str
+    port: int = 25
+    security: Security = Security.NONE
+    username: str = ""
+    password: str = field(default="", repr=False)
+    total_seconds: float = TOTAL_SECONDS
+
+
+def send(relay: Relay, message: EmailMessage) -> None:
+    """Hand one message to the relay, within its total time.
+
+    Raises :class:`DeliveryFailed`: final when the relay refuses the recipient or the message for good (5xx), to be
+    tried again for anything else, the relay's own faults and our credentials included.
+    """
+    try:
+        _converse(relay, message)
+    except smtplib.SMTPRecipientsRefused as error:
+        code = min((code for code, _ in error.recipients.values()), default=0)
+        raise DeliveryFailed(f"smtp {code} recipient refused", again=code < 500) from error
+    except smtplib.SMTPDataError as error:
+        raise DeliveryFailed(f"smtp {error.smtp_code} message refused", again=error.smtp_code < 500) from error
+    except smtplib.SMTPNotSupportedError as error:
+        raise DeliveryFailed("smtp relay lacks a needed extension", again=False) from error
+    except smtplib.SMTPResponseException as error:
+        raise DeliveryFailed(f"smtp {error.smtp_code} {type(error).__name__}") from error
+    except (smtplib.SMTPException, OSError) as error:
+        raise DeliveryFailed(f"smtp {type(error).__name__}") from error
+
+
+def _converse(relay: Relay, message: EmailMessage) -> None:
+    smtp = _connect(relay)
+    # A socket timeout bounds one read; a relay that sends a byte now and then would hold the worker for ever.
+    cut = threading.Timer(relay.total_seconds, _cut, (smtp,))
+    cut.daemon = True
+    cut.start()
+    try:
+        if relay.security is Security.STARTTLS:
+            smtp.starttls(context=ssl.create_default_context())
+        if relay.username:
+            smtp.login(relay.username, relay.password)
+        smtp.send_message(message)
+        # The message is accepted: a relay that is rude at the goodbye must not make us send it again.
+        with suppress(smtplib.SMTPException, OSError):
+            smtp.quit()
+    finally:
+        cut.cancel()
+        smtp.close()
+
+
+def _connect(relay: Relay) -> smtplib.SMTP:
+    if relay.security is Security.TLS:
+        context = ssl.create_default_context()
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(relay.host, relay.port, timeout=CONNECT_SECONDS, context=context)
+    else:
+        smtp = smtplib.SMTP(relay.host, relay.port, timeout=CONNECT_SECONDS)
+    if smtp.sock:
+        smtp.sock.settimeout(relay.total_seconds)
+    return smtp
+
+
+def _cut(smtp: smtplib.SMTP) -> None:
+    # The conversation may have ended by itself in the meantime.
+    with suppress(OSError):
+        if smtp.sock:
+            smtp.sock.shutdown(socket.SHUT_RDWR)
