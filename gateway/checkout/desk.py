@@ -4,7 +4,10 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row
 
 from gateway.acquirers import Acquirer
 from gateway.core.errors import NotFound
@@ -90,6 +93,22 @@ class Desk:
         """End a payment the payer left: refused when a card was refused before, ``otherwise`` when none was."""
         status = Status.FAILED if tx.attempts.count_refused(row.id) else otherwise
         self.close(tx, row, status, **facts)
+
+    def fail_authentication(
+        self, tx: Transaction, row: PaymentRow, attempt: Row[Any], *, family: str, response_code: str = ""
+    ) -> None:
+        """End an attempt nothing was sent for: always safe, nothing can have been debited."""
+        tx.attempts.move(
+            attempt,
+            AttemptStatus.AUTHN_FAILED,
+            response_family=family,
+            response_code=response_code,
+            ended_at=self.now(),
+            token="",
+        )
+        self.note(tx, row, "attempt.not_authenticated", attempt=attempt.public_id, family=family)
+        if tx.attempts.count_refused(row.id) >= row.attempts_max:
+            self.close(tx, tx.payments.by_id(row.id), Status.FAILED, why=family)
 
     def deadline(self, merchant: Merchant, pay_before: date | None, now: datetime) -> datetime:
         """Say until when a new page may be used: the merchant's minutes, cut at the end of the last payable day."""

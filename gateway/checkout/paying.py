@@ -130,7 +130,7 @@ class Paying:
             tx.payments.move(row, Status.OPENED)
             self._desk.note(tx, row, "payment.opened")
         elif front := self._idle_challenge(tx, row):
-            self._fail_authentication(tx, row, front, family="challenge_timeout")
+            self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
 
     def _situation(self, tx: Transaction, row: PaymentRow) -> Situation:
         result = tx.payments.result(row)
@@ -225,26 +225,10 @@ class Paying:
             tx.attempts.move(attempt, AttemptStatus.AUTHENTICATED, authentication=flow.value)
             self._desk.note(tx, row, "attempt.authenticated", attempt=attempt.public_id, flow=flow)
         elif enrolment is None:
-            self._fail_authentication(tx, row, attempt, family="technical")
+            self._desk.fail_authentication(tx, row, attempt, family="technical")
         else:
             code = enrolment.response_code
-            self._fail_authentication(tx, row, attempt, family="authentication", response_code=code)
-
-    def _fail_authentication(
-        self, tx: Transaction, row: PaymentRow, attempt: Row[Any], *, family: str, response_code: str = ""
-    ) -> None:
-        """End an attempt nothing was sent for: always safe, nothing can have been debited."""
-        tx.attempts.move(
-            attempt,
-            AttemptStatus.AUTHN_FAILED,
-            response_family=family,
-            response_code=response_code,
-            ended_at=self._desk.now(),
-            token="",
-        )
-        self._desk.note(tx, row, "attempt.not_authenticated", attempt=attempt.public_id, family=family)
-        if tx.attempts.count_refused(row.id) >= row.attempts_max:
-            self._desk.close(tx, tx.payments.by_id(row.id), Status.FAILED, why=family)
+            self._desk.fail_authentication(tx, row, attempt, family="authentication", response_code=code)
 
     # The code.
 
@@ -300,7 +284,7 @@ class Paying:
                 return self._authenticate(tx, row, attempt)
             self._desk.note(tx, row, "challenge.failed", attempt=attempt.public_id, tries=str(challenge.tries))
             if challenge.tries >= TRIES_MAX:
-                self._fail_authentication(tx, row, attempt, family="challenge_failed")
+                self._desk.fail_authentication(tx, row, attempt, family="challenge_failed")
             return False
 
     def _authenticate(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> bool:

@@ -179,6 +179,9 @@ class Settling:
                 attempt = tx.attempts.get(attempt.id)
             if mine and attempt.status in steps:
                 self._calmly(steps[attempt.status], attempt)
+            elif mine:
+                with self._desk.store.transaction() as tx:
+                    tx.attempts.reschedule(attempt.id, None)
         return len(due)
 
     def _calmly(self, step: Callable[[Row[Any]], None], attempt: Row[Any]) -> None:
@@ -309,10 +312,9 @@ class Settling:
             stale = tx.attempts.stale_challenges(before, _BATCH)
         for payment_id in stale:
             with self._desk.store.transaction() as tx:
-                front = tx.attempts.front(payment_id)
+                row, front = tx.payments.by_id(payment_id), tx.attempts.front(payment_id)
                 if front is not None and front.status == AttemptStatus.AUTHENTICATING:
-                    tx.attempts.move(front, AttemptStatus.ABANDONED, ended_at=self._desk.now(), token="")
-                    self._desk.note(tx, tx.payments.by_id(payment_id), "attempt.abandoned", attempt=front.public_id)
+                    self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
         return len(stale)
 
 

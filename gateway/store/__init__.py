@@ -25,6 +25,10 @@ from gateway.store.refunds import Refunds
 __all__ = ["Store", "Transaction", "open_engine"]
 
 
+# What PostgreSQL and SQLite call a row that is there already.
+_UNIQUE = frozenset({"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
+
+
 @dataclass(frozen=True)
 class Transaction:
     """One transaction: the nouns that can be asked and changed inside it.
@@ -79,7 +83,7 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Run a writing transaction.
 
-        Raises :class:`WrongStatus` when a constraint says that somebody else was faster, and :class:`StoreBusy` when
+        Raises :class:`WrongStatus` when a unique constraint says that somebody else was faster, and :class:`StoreBusy` when
         the database could not be had; both mean that nothing was changed.
         """
         try:
@@ -87,6 +91,8 @@ class Store:
                 transaction = Transaction(connection, self._payee)
                 yield transaction
         except IntegrityError as error:
+            if not _is_unique_violation(error):
+                raise
             raise WrongStatus("another request was faster") from error
         except OperationalError as error:
             raise StoreBusy("the database did not answer in time") from error
@@ -101,3 +107,9 @@ class Store:
                 yield Transaction(connection, self._payee)
         except OperationalError as error:
             raise StoreBusy("the database did not answer in time") from error
+
+
+def _is_unique_violation(error: IntegrityError) -> bool:
+    """Tell somebody else's row from a bug of ours (a CHECK, a NOT NULL), which must not pass for a race."""
+    names = (getattr(error.orig, "sqlstate", None), getattr(error.orig, "sqlite_errorname", None))
+    return not _UNIQUE.isdisjoint(names)

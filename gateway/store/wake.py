@@ -10,9 +10,13 @@ import select
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
 from sqlalchemy import Engine, text
+
+if TYPE_CHECKING:
+    # Only PostgreSQL's users pay for loading its driver.
+    import psycopg
 
 _CHANNEL = "guichet_notice"
 
@@ -73,8 +77,10 @@ class Bell:
         ready, _, _ = select.select(ears, [], [], seconds)
         self._drain(ready)
 
-    def _connected(self) -> psycopg.Connection[tuple[object, ...]] | None:
+    def _connected(self) -> "psycopg.Connection[tuple[object, ...]] | None":
         """Listen on PostgreSQL; while it is away, the worker's own look every half second must do."""
+        import psycopg
+
         if self._listener is None or self._listener.closed:
             try:
                 self._listener = psycopg.connect(self._url, autocommit=True, connect_timeout=3)
@@ -89,11 +95,7 @@ class Bell:
         if self._socket is not None and self._socket.fileno() in ready:
             self._socket.recv(4096)
         if self._listener is not None and self._listener.fileno() in ready:
-            try:
-                for _ in self._listener.notifies(timeout=0):
-                    pass
-            except psycopg.Error:
-                self._listener = None
+            self._listener = _heard(self._listener)
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -102,3 +104,15 @@ class Bell:
         for end in (self._socket, self._inner, self._ringer, self._listener):
             if end is not None:
                 end.close()
+
+
+def _heard(listener: "psycopg.Connection[tuple[object, ...]]") -> "psycopg.Connection[tuple[object, ...]] | None":
+    """Take in what was called; a connection that broke is given up, to be made again."""
+    import psycopg
+
+    try:
+        for _ in listener.notifies(timeout=0):
+            pass
+    except psycopg.Error:
+        return None
+    return listener
