@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import migrations
@@ -89,7 +90,7 @@ class Parts:
             with self.store.transaction() as tx:
                 tx.notices.beat("readyz", datetime(1970, 1, 1, tzinfo=UTC))
                 beat = tx.notices.last_beat()
-        except (StoreBusy, OSError):
+        except (StoreBusy, OSError, SQLAlchemyError):
             return ("database: no answer",)
         if beat is None or self.now() - beat > _WORKER_SILENCE:
             return ("worker: no heartbeat; start `guichet worker`",)

@@ -6,9 +6,12 @@ With several processes ``PROMETHEUS_MULTIPROC_DIR`` must be set before this modu
 import os
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import PLATFORM_COLLECTOR, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+# It tells the interpreter's version, which is nobody's business.
+REGISTRY.unregister(PLATFORM_COLLECTOR)
 
 REQUESTS = Counter("guichet_requests", "HTTP requests answered", ["endpoint", "method", "status"])
 SECONDS = Histogram(

@@ -6,7 +6,7 @@ import secrets
 from flask import Flask, Response, g, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
 from gateway.core.errors import BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict, StoreBusy
 from gateway.web import services
@@ -71,6 +71,7 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(NotFound, _unknown)
     app.register_error_handler(StoreBusy, _busy)
+    app.register_error_handler(SecurityError, _foreign_host)
     app.register_error_handler(HTTPException, _refused)
 
 
@@ -81,6 +82,11 @@ def _is_api() -> bool:
 def _stale_form(_error: CSRFError) -> Response:
     message = _("This form was open for too long, or cookies are blocked. Go back to the page and try again.")
     return error_page(400, _("Please try again"), message, "stale_form")
+
+
+def _foreign_host(_error: SecurityError) -> Response:
+    """Refuse a request for a host that is not ours, in plain words: without a known host no page can name its files."""
+    return Response("This server does not answer for that host name.\n", status=400, mimetype="text/plain")
 
 
 def _unknown(_error: Exception) -> Response:

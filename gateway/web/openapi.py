@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from gateway import __version__
 from gateway.dialects.native import claims, views
 from gateway.dialects.native.faults import FAULTS
 from gateway.dialects.native.problems import ERRORS
@@ -51,6 +50,9 @@ _EVENTS: Mapping[str, str] = {
     "payment.refunded": "Part or all of the money was given back.",
 }
 
+# The API's own number, not the server's: what an answer tells must not name what software to attack.
+API_VERSION = "1.0"
+
 
 def document(origin: str) -> Json:
     """Build the OpenAPI document.
@@ -61,7 +63,7 @@ def document(origin: str) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Guichet native protocol",
-            "version": __version__,
+            "version": API_VERSION,
             "summary": "Signed payment requests in, signed confirmations out",
             "description": _INTRODUCTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},

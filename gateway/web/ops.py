@@ -6,7 +6,7 @@ from hmac import compare_digest
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from prometheus_client.core import GaugeMetricFamily
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import SecurityError, Unauthorized
+from werkzeug.exceptions import Unauthorized
 
 from gateway.core.errors import StoreBusy
 from gateway.metrics import exposition
@@ -20,12 +20,6 @@ _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 # Text exposition format 0.0.4, which every Prometheus reads.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@ops.app_errorhandler(SecurityError)
-def foreign_host(_error: SecurityError) -> Response:
-    """Refuse a request for a host that is not ours, in plain words: without a known host no page can name its files."""
-    return Response("This server does not answer for that host name.\n", status=400, mimetype="text/plain")
 
 
 @ops.get("/healthz")

@@ -1,17 +1,12 @@
-"""Every page of the payer, in each language, without server or script: hooks, policy, translations, weight."""
+"""Every page of the payer, in each language, without server or script: hooks, policy, weight."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from babel.messages.catalog import Catalog
-from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
-from babel.messages.frontend import parse_mapping_cfg
-from babel.messages.mofile import read_mo
-from babel.messages.pofile import read_po
 from flask import Flask, g, render_template
 
 from gateway.core.money import Money
@@ -22,8 +17,6 @@ from gateway.steps.review import ResultForm, ReviewForm
 from gateway.web.rendering import init_rendering, template_names
 
 HOME = Path(__file__).parents[2]
-TEMPLATES = HOME / "checkout_templates"
-FRENCH = TEMPLATES / "translations/fr/LC_MESSAGES/messages.po"
 NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
 LANGUAGES = [("fr", "Français", "?lang=fr"), ("en", "English", "?lang=en")]
 WEIGHT_MAX_BYTES = 60_000
@@ -315,56 +308,3 @@ def test_a_top_up_settles_no_debt(render: Render) -> None:
 
 def test_a_merchant_may_have_pages_of_its_own() -> None:
     assert template_names("page/card.html", "mairie") == ["merchants/mairie/page/card.html", "page/card.html"]
-
-
-@pytest.fixture(scope="module")
-def extracted() -> Catalog:
-    """Collect the texts of templates and code, as a translator would."""
-    with (TEMPLATES / "babel.cfg").open() as config:
-        methods, options = parse_mapping_cfg(config)
-    catalogue = Catalog()
-    keywords = {**DEFAULT_KEYWORDS, "lazy_gettext": None}
-    for _file, _line, text, _comments, _context in extract_from_dir(HOME, methods, options, keywords):
-        catalogue.add(text)
-    return catalogue
-
-
-def test_every_text_is_in_french(extracted: Catalog) -> None:
-    with FRENCH.open("rb") as file:
-        french = read_po(file, locale="fr")
-
-    texts = [message.id for message in extracted if message.id]
-    assert len(texts) > 100
-    missing = [text for text in texts if text not in french or not _is_translated(french, text)]
-    assert missing == []
-
-
-def test_no_translation_outlived_its_text(extracted: Catalog) -> None:
-    with FRENCH.open("rb") as file:
-        french = read_po(file, locale="fr")
-
-    assert [message.id for message in french if message.id and message.id not in extracted] == []
-
-
-def test_the_compiled_catalogue_is_that_of_the_texts() -> None:
-    with FRENCH.open("rb") as texts, FRENCH.with_suffix(".mo").open("rb") as compiled:
-        written, shipped = read_po(texts, locale="fr"), read_mo(compiled)
-
-    assert _strings(shipped) == _strings(written)
-
-
-def _strings(catalogue: Catalog) -> dict[str, list[str]]:
-    return {_first(message.id): _forms(message.string) for message in catalogue if message.id}
-
-
-def _is_translated(catalogue: Catalog, text: str | Sequence[str]) -> bool:
-    message = catalogue[_first(text)]
-    return message is not None and all(_forms(message.string)) and not message.fuzzy
-
-
-def _first(text: str | Sequence[str]) -> str:
-    return _forms(text)[0]
-
-
-def _forms(text: str | Sequence[str]) -> list[str]:
-    return [text] if isinstance(text, str) else list(text)
