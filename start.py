@@ -93,9 +93,10 @@ def check(venv: "Environment") -> NoReturn:
 
 
 def test(venv: "Environment", words: Sequence[str]) -> NoReturn:
-    """Run the whole suite; without a browser its tests are skipped, and listed with the reason."""
-    say("looking for a browser")
-    subprocess.run([venv.bin / "python", "-m", "tests.support.browser"], check=False)
+    """Run the whole suite; without a browser, say, its tests are skipped, and listed with the reason."""
+    for finder in ("browser", "tools"):
+        say(f"looking for what the tests need: {finder}")
+        subprocess.run([venv.bin / "python", "-m", f"tests.support.{finder}"], check=False)
     execute(venv, "python", "-m", "pytest", "-n", str(WORKERS), "--dist", "worksteal", *words)
 
 

@@ -13,7 +13,8 @@ guichet, portal = os.environ["GUICHET"], os.environ["PORTAL"]
 now = int(time.time())
 claims = {"iss": "mairie-demo", "aud": guichet, "iat": now, "exp": now + 300, "jti": str(uuid.uuid4())}
 claims |= {"amount": 4250, "reference": sys.argv[1], "label": "School meals, October"}
-claims |= {"email": "parent@example.org", "return_url": f"{portal}/thanks", "notify_url": f"{portal}/confirmations"}
+claims |= {"email": "parent@example.org", "return_url": f"{portal}/thanks"}
+claims |= {"notify_url": f"{portal}/confirmations"}
 key = Path(os.environ["MERCHANT_KEY"]).read_text()
 token = jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": os.environ["MERCHANT_KID"]})
 jose = {"Content-Type": "application/jose"}

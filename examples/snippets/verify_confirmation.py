@@ -16,5 +16,6 @@ def confirmations() -> tuple[str, int]:
     except (WebhookVerificationError, ValueError):
         return "", 401
     # Act once per webhook-id, compare amount and reference with your own, commit, and only then answer.
-    print(request.headers["webhook-id"], told["type"], told["data"]["reference"], told["data"]["amount"], flush=True)
+    payment = told["data"]
+    print(request.headers["webhook-id"], told["type"], payment["reference"], payment["amount"], flush=True)
     return "", 204

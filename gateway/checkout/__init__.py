@@ -1,10 +1,13 @@
 """The payer's and the merchant's verbs: what may happen to a payment, in the order of one payment's life."""
 
+from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
 from gateway.checkout.opening import Opening
-from gateway.checkout.paying import Paying, Situation, Stage
+from gateway.checkout.paying import Paying
 from gateway.checkout.refunding import Refunding
 from gateway.checkout.settling import Settling
+from gateway.checkout.situation import Situation, Stage
+from gateway.checkout.sweeping import Sweeping
 
 __all__ = ["Checkout", "Desk", "Situation", "Stage"]
 
@@ -17,8 +20,10 @@ class Checkout:
         self.opening = Opening(desk)
         self.paying = Paying(desk)
         self.settling = Settling(desk)
-        self.refunding = Refunding(desk, self.settling)
+        capturing = Capturing(desk)
+        self.refunding = Refunding(desk, capturing)
+        self._sweeping = Sweeping(desk, self.settling, capturing)
 
     def sweep(self) -> int:
         """Settle what silence, crashes and idle payers left open; returns how many things were looked at."""
-        return self.settling.sweep() + self.refunding.sweep()
+        return self._sweeping.sweep() + self.refunding.sweep()

@@ -99,7 +99,10 @@ class Opening:
                 raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
-        if debt.state != "open" and not self._expired(tx, tx.payments.by_id(debt.holder_id)):
+        if debt.state != "open" and not self._expired(tx, holder := tx.payments.by_id(debt.holder_id)):
+            if holder.digest == row.digest:
+                # PostgreSQL shows each statement what was committed before it: our twin, a moment after we looked.
+                raise WrongStatus("the same request was faster")
             raise self._conflict(tx, "debt_locked", line, debt.holder_id)
         if debt.state == "open" and debt.locked_until and debt.locked_until > now:
             raise RequestConflict(

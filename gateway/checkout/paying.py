@@ -1,9 +1,6 @@
 """What a payer can do: see where things stand, enter a card, type the code, change card, cancel."""
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row
@@ -11,6 +8,7 @@ from sqlalchemy import Row
 from gateway.acquirers import Enrolment, Flow
 from gateway.channels.sms import compose_code_sms
 from gateway.checkout.desk import Desk
+from gateway.checkout.situation import Situation, situation
 from gateway.core.card import CardEntry
 from gateway.core.challenge import (
     CHALLENGE_LIFE,
@@ -25,7 +23,7 @@ from gateway.core.challenge import (
 )
 from gateway.core.errors import AcquirerUnreachable, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import AttemptStatus, Status
 from gateway.outbox import Parcel
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
@@ -34,65 +32,6 @@ log = logging.getLogger(__name__)
 
 # Cards one payment may see, abandoned ones included: a page is no place to try cards out.
 _CARDS_MAX = 10
-
-
-class Stage(StrEnum):
-    """Which page a payment is at; the state decides, never the address."""
-
-    CARD = "card"
-    REVIEW = "review"
-    CHALLENGE = "challenge"
-    WAITING = "waiting"
-    PAID = "paid"
-    REFUSED = "refused"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-_FINAL = {
-    Status.WORKING: Stage.WAITING,
-    Status.PAID: Stage.PAID,
-    Status.FAILED: Stage.REFUSED,
-    Status.CANCELLED: Stage.CANCELLED,
-    Status.EXPIRED: Stage.EXPIRED,
-}
-_BY_ATTEMPT = {
-    AttemptStatus.AUTHENTICATING: Stage.CHALLENGE,
-    AttemptStatus.AUTHENTICATED: Stage.REVIEW,
-    AttemptStatus.DECLINED: Stage.REFUSED,
-    AttemptStatus.AUTHN_FAILED: Stage.REFUSED,
-    AttemptStatus.REVERSED: Stage.REFUSED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeView:
-    """What the code page shows of the challenge: never the code.
-
-    :ivar resend_at: when the next SMS may be asked for; ``None`` when it may be now
-    :ivar error: the latest code typed was not the right one
-    """
-
-    phone: str
-    tries_left: int
-    sends_left: int
-    resend_at: datetime | None
-    expires_at: datetime
-    error: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Where a payer stands."""
-
-    result: PaymentResult
-    stage: Stage
-    challenge: ChallengeView | None = None
-
-    @property
-    def can_retry(self) -> bool:
-        """Whether another card may be tried."""
-        return self.stage is Stage.REFUSED and self.result.is_live
 
 
 class Paying:
@@ -106,11 +45,11 @@ class Paying:
         with self._desk.store.reading() as tx:
             row = tx.payments.get(public_id)
             if not self._must_touch(tx, row):
-                return self._situation(tx, row)
+                return situation(tx, self._desk.now(), row)
         with self._desk.store.transaction() as tx:
             row = tx.payments.get(public_id)
             self._touch(tx, row)
-            return self._situation(tx, tx.payments.by_id(row.id))
+            return situation(tx, self._desk.now(), tx.payments.by_id(row.id))
 
     def _must_touch(self, tx: Transaction, row: PaymentRow) -> bool:
         now = self._desk.now()
@@ -131,28 +70,6 @@ class Paying:
             self._desk.note(tx, row, "payment.opened")
         elif front := self._idle_challenge(tx, row):
             self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
-
-    def _situation(self, tx: Transaction, row: PaymentRow) -> Situation:
-        result = tx.payments.result(row)
-        attempt = tx.attempts.latest(row.id)
-        stage = _FINAL.get(result.status)
-        if stage is None:
-            shown = attempt is not None and not attempt.dismissed
-            stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD
-        challenge = tx.attempts.challenge(attempt.id) if attempt and stage is Stage.CHALLENGE else None
-        return Situation(result, stage, self._view(attempt, challenge) if attempt and challenge else None)
-
-    def _view(self, attempt: Row[Any], challenge: Row[Any]) -> ChallengeView:
-        sends_left = SENDS_MAX - challenge.sends
-        resend_at = challenge.sent_at + RESEND_AFTER[challenge.sends - 1] if sends_left else None
-        return ChallengeView(
-            phone=attempt.phone,
-            tries_left=TRIES_MAX - challenge.tries,
-            sends_left=sends_left,
-            resend_at=resend_at if resend_at and resend_at > self._desk.now() else None,
-            expires_at=challenge.expires_at,
-            error=challenge.tries > 0,
-        )
 
     def _payable(self, tx: Transaction, public_id: str) -> PaymentRow:
         """Find a payment that still waits for the payer. Raises :class:`WrongStatus`."""

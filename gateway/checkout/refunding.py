@@ -1,15 +1,16 @@
 """What a merchant may do after, or instead of, the payment: cancel it while nobody pays, refund it once paid."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
 from gateway.acquirers import Outcome
+from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
-from gateway.checkout.settling import Settling
-from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict
+from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
 from gateway.dialects import Cancel, Refund
@@ -24,8 +25,8 @@ _SWEEP_LEASE = timedelta(seconds=60)
 class Refunding:
     """The merchant's verbs on a payment it opened; each signed, each taken once by its ``jti``."""
 
-    def __init__(self, desk: Desk, settling: Settling) -> None:
-        self._desk, self._settling = desk, settling
+    def __init__(self, desk: Desk, capturing: Capturing) -> None:
+        self._desk, self._capturing = desk, capturing
 
     def _own(self, tx: Transaction, command: Cancel | Refund) -> PaymentRow:
         row = tx.payments.get(command.payment)
@@ -101,11 +102,12 @@ class Refunding:
         amount = Money(refund.amount_cents, row.currency)
         try:
             if attempt.status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
-                self._settling.capture(attempt.id)
+                self._capturing.capture(attempt.id)
             if target is None:
                 raise AcquirerUnreachable("a refund without its authorisation")
             answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
-        except AcquirerUnreachable:
+        except (AcquirerUnreachable, WrongStatus):
+            # Silence, or the sweep is capturing at this very moment: asked again later, by the same operation id.
             answer = None
         if answer is not None and (answer.op_id, answer.amount) == (refund.op_id, amount):
             self._settle(refund, row, answer.outcome)
@@ -116,6 +118,8 @@ class Refunding:
     def _settle(self, refund: Row[Any], row: PaymentRow, outcome: Outcome) -> None:
         now, is_done = self._desk.now(), outcome is Outcome.APPROVED
         with self._desk.store.transaction() as tx:
+            # Refunds answered at the same moment must see each other: together they may be the whole payment.
+            tx.payments.lock(row.id)
             if not tx.refunds.finish(refund.id, "done" if is_done else "refused"):
                 return
             tx.attempts.answer_operation(refund.op_id, outcome, now)
@@ -148,5 +152,6 @@ class Refunding:
             with self._desk.store.transaction() as tx:
                 mine = tx.refunds.claim(refund, now + _SWEEP_LEASE)
             if mine:
-                self._ask(refund.id)
+                with suppress(WrongStatus):
+                    self._ask(refund.id)
         return len(due)

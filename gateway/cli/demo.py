@@ -23,7 +23,7 @@ from gateway.settings import Settings
 # Which invoices each portal pays at once.
 _PORTALS = {"mairie": 2, "jvs": 1}
 _CARD = "approved-challenge"
-_UP_SECONDS = 30
+_UP_SECONDS = 90
 
 
 class Steps:

@@ -25,6 +25,7 @@ from gateway.core.payment import (
     check_move,
 )
 from gateway.store import tables as t
+from gateway.store.debts import normal
 
 PaymentRow = Row[Any]
 
@@ -48,8 +49,15 @@ class Payments:
         return self._db.execute(select(t.payment).where(t.payment.c.id == payment_id)).one()
 
     def by_reference(self, merchants: frozenset[str], reference: str, limit: int = 50) -> list[PaymentRow]:
-        """Find payments whose own reference, or one of whose lines', is ``reference``; newest first."""
-        lines = select(t.line.c.payment_id).where(t.line.c.reference == reference)
+        """Find payments whose own reference, or one of whose debts', is ``reference``; newest first.
+
+        A debt is found by any spelling that is the same debt.
+        """
+        lines = (
+            select(t.line.c.payment_id)
+            .join(t.debt, t.debt.c.id == t.line.c.debt_id)
+            .where(t.debt.c.merchant_id.in_(merchants), t.debt.c.reference == normal(reference))
+        )
         asked = (
             select(t.payment)
             .where(t.payment.c.merchant_id.in_(merchants))
@@ -124,6 +132,10 @@ class Payments:
                 amount_cents=line.amount.cents,
             )
         )
+
+    def lock(self, payment_id: int) -> None:
+        """Make other writers of this payment wait until this transaction is over (SQLite's writers always do)."""
+        self._db.execute(select(t.payment.c.id).where(t.payment.c.id == payment_id).with_for_update())
 
     def move(self, row: PaymentRow, target: Status, **changes: object) -> None:
         """Move a payment from the status it was read in. Raises :class:`WrongStatus` if it is there no longer."""

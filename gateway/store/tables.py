@@ -76,6 +76,7 @@ debt = Table(
     UniqueConstraint("merchant_id", "fiscal_year", "reference", "occurrence"),
     CheckConstraint(f"state IN ({_words(DEBT_STATES)})", name="state"),
 )
+Index("ix_debt_reference", debt.c.merchant_id, debt.c.reference)
 
 payment = Table(
     "payment",

@@ -125,6 +125,22 @@ def test_a_bad_claim_is_named_with_its_cure(
     assert count(parts, "payment") == count(parts, "signed_request") == count(parts, "debt") == 0
 
 
+def test_the_merchants_own_limit_is_named(client: FlaskClient, portal: Portal, clock: Clock) -> None:
+    (fault,) = post(client, portal.request(clock, amount=500_001)).get_json()["errors"]
+
+    assert (fault["pointer"], fault["code"]) == ("/amount", "amount_above_limit")
+    assert "500000 cents" in fault["detail"]
+
+
+def test_a_locked_debt_says_until_when_and_by_which_payment(client: FlaskClient, portal: Portal, clock: Clock) -> None:
+    first = post(client, portal.request(clock, reference="FACT-1")).get_json()
+
+    told = post(client, portal.request(clock, reference="FACT-1", amount=1)).get_json()
+
+    assert (told["code"], told["payment"]) == ("debt_locked", first["id"])
+    assert "until 10:30 UTC" in told["detail"]
+
+
 def test_all_faults_come_at_once(client: FlaskClient, portal: Portal, clock: Clock) -> None:
     told = post(client, portal.request(clock, amount=0, currency="BTC", colour="red", email="nobody")).get_json()
 
@@ -239,6 +255,15 @@ class TestLookUp:
 
         assert seen["status"] == "paid"
         assert seen["attempts"][0]["last4"] == "4242"
+        assert [one["id"] for one in found["payments"]] == [told["id"]]
+
+    def test_a_debt_is_found_by_any_spelling_of_its_reference(
+        self, client: FlaskClient, portal: Portal, clock: Clock
+    ) -> None:
+        told = post(client, portal.request(clock, reference="Fact 12 b")).get_json()
+
+        found = client.get("/v1/payments?reference=FACT 12 B", headers=portal.bearer).get_json()
+
         assert [one["id"] for one in found["payments"]] == [told["id"]]
 
     def test_nobody_else_sees_it(self, client: FlaskClient, portal: Portal, home: Path, clock: Clock) -> None:

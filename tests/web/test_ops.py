@@ -276,8 +276,7 @@ def test_nothing_here_can_be_posted_to(client: FlaskClient, path: str) -> None:
 
 
 def test_a_database_that_refuses_connections_is_told_and_not_a_failure(home: Path, clock: Clock) -> None:
-    client = _a_client(home, clock, GUICHET_DATABASE_URL="postgresql+psycopg://guichet@127.0.0.1:9/guichet")
-
-    reply = client.get("/readyz")
+    with _a_client(home, clock, GUICHET_DATABASE_URL="postgresql+psycopg://guichet@127.0.0.1:9/guichet") as client:
+        reply = client.get("/readyz")
 
     assert (reply.status_code, reply.get_json()["faults"]) == (503, ["database: no answer"])

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection
 from datetime import date
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, LiteralString, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -43,9 +43,9 @@ def _visible(allowed: frozenset[str] = frozenset()) -> Callable[[str], str]:
     return check
 
 
-def _fault(code: str) -> PydanticCustomError:
-    # The text of a fault is written where it is reported; only its code travels.
-    return PydanticCustomError(code, "")
+def _fault(code: str, cure: LiteralString = "", **facts: object) -> PydanticCustomError:
+    # The text of a fault is written where it is reported; its code travels, and a cure only this place can know.
+    return PydanticCustomError(code, cure, facts)
 
 
 Text = Annotated[str, AfterValidator(_visible())]
@@ -143,8 +143,9 @@ class PaymentClaims(_Signing):
     @field_validator("amount")
     @classmethod
     def _within_contract(cls, amount: int, about: ValidationInfo) -> int:
-        if amount > _terms(about).merchant.amount_max:
-            raise _fault("amount_above_limit")
+        limit = _terms(about).merchant.amount_max
+        if amount > limit:
+            raise _fault("amount_above_limit", "ask for at most {limit} cents", limit=limit)
         return amount
 
     @field_validator("currency")

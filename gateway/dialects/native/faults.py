@@ -92,6 +92,10 @@ def validated(model: type[M], claims: Mapping[str, object], terms: Terms) -> M:
     return found
 
 
+# Faults whose cure holds a fact only the validator knows; the others' is the field's rule.
+_WITH_OWN_CURE = frozenset({"amount_above_limit"})
+
+
 def fault(pointer: str, code: str, fix: str) -> Fault:
     """Word a fault: what is wrong, then the cure."""
     return Fault(pointer, code, f"{FAULTS[code]}; {fix}" if fix else FAULTS[code])
@@ -102,7 +106,8 @@ def _from_pydantic(error: ValidationError, model: type[BaseModel]) -> list[Fault
     for raw in error.errors(include_input=False, include_url=False, include_context=False):
         code = raw["type"] if raw["type"] in FAULTS else _PYDANTIC_CODES.get(raw["type"], "format")
         steps = [str(step) for step in raw["loc"] if step != "[key]"]
-        faults.append(fault(_pointer(steps), code, _rule(model, steps, code)))
+        own = raw["msg"] if code in _WITH_OWN_CURE else ""
+        faults.append(fault(_pointer(steps), code, own or _rule(model, steps, code)))
     return faults
 
 

@@ -89,7 +89,8 @@ def problem(error: GatewayError, origin: str) -> HttpReply:
         type=f"{origin}/docs#error-{code}",
         title=card.title,
         status=card.status,
-        detail=card.fix,
+        # A conflict's cure names the reference and until when; the catalogue's words cannot.
+        detail=error.fix if isinstance(error, RequestConflict) else card.fix,
         code=code,
         payment=error.payment if isinstance(error, RequestConflict) else None,
         errors=_faults(error) if code == "invalid_request" else None,

@@ -46,6 +46,7 @@ def upgrade() -> None:
             name=op.f("uq_debt_merchant_id_fiscal_year_reference_occurrence"),
         ),
     )
+    op.create_index("ix_debt_reference", "debt", ["merchant_id", "reference"], unique=False)
     op.create_table(
         "heartbeat",
         sa.Column("name", sa.String(length=64), nullable=False),

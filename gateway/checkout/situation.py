@@ -1,0 +1,97 @@
+"""Where a payer stands: one page per state, decided here and nowhere else."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row
+
+from gateway.core.challenge import RESEND_AFTER, SENDS_MAX, TRIES_MAX
+from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.store import Transaction
+from gateway.store.payments import PaymentRow
+
+
+class Stage(StrEnum):
+    """Which page a payment is at; the state decides, never the address."""
+
+    CARD = "card"
+    REVIEW = "review"
+    CHALLENGE = "challenge"
+    WAITING = "waiting"
+    PAID = "paid"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+_FINAL = {
+    Status.WORKING: Stage.WAITING,
+    Status.PAID: Stage.PAID,
+    Status.FAILED: Stage.REFUSED,
+    Status.CANCELLED: Stage.CANCELLED,
+    Status.EXPIRED: Stage.EXPIRED,
+}
+_BY_ATTEMPT = {
+    AttemptStatus.AUTHENTICATING: Stage.CHALLENGE,
+    AttemptStatus.AUTHENTICATED: Stage.REVIEW,
+    AttemptStatus.DECLINED: Stage.REFUSED,
+    AttemptStatus.AUTHN_FAILED: Stage.REFUSED,
+    AttemptStatus.REVERSED: Stage.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeView:
+    """What the code page shows of the challenge: never the code.
+
+    :ivar resend_at: when the next SMS may be asked for; ``None`` when it may be now
+    :ivar error: the latest code typed was not the right one
+    """
+
+    phone: str
+    tries_left: int
+    sends_left: int
+    resend_at: datetime | None
+    expires_at: datetime
+    error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where a payer stands."""
+
+    result: PaymentResult
+    stage: Stage
+    challenge: ChallengeView | None = None
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether another card may be tried."""
+        return self.stage is Stage.REFUSED and self.result.is_live
+
+
+def situation(tx: Transaction, now: datetime, row: PaymentRow) -> Situation:
+    """Say where the payer of a payment stands."""
+    result = tx.payments.result(row)
+    attempt = tx.attempts.latest(row.id)
+    stage = _FINAL.get(result.status)
+    if stage is None:
+        shown = attempt is not None and not attempt.dismissed
+        stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD
+    challenge = tx.attempts.challenge(attempt.id) if attempt and stage is Stage.CHALLENGE else None
+    return Situation(result, stage, _view(now, attempt, challenge) if attempt and challenge else None)
+
+
+def _view(now: datetime, attempt: Row[Any], challenge: Row[Any]) -> ChallengeView:
+    sends_left = SENDS_MAX - challenge.sends
+    resend_at = challenge.sent_at + RESEND_AFTER[challenge.sends - 1] if sends_left else None
+    return ChallengeView(
+        phone=attempt.phone,
+        tries_left=TRIES_MAX - challenge.tries,
+        sends_left=sends_left,
+        resend_at=resend_at if resend_at and resend_at > now else None,
+        expires_at=challenge.expires_at,
+        error=challenge.tries > 0,
+    )

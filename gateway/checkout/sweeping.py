@@ -1,0 +1,151 @@
+"""What heals by itself: lost answers, reversals, captures, late pages and idle challenges.
+
+Everything here is safe to run twice at once, on any number of machines: a due attempt is claimed by compare-and-set.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from gateway.acquirers import Outcome
+from gateway.checkout.capturing import Capturing
+from gateway.checkout.desk import Desk
+from gateway.checkout.settling import Settling, backoff
+from gateway.core.challenge import CHALLENGE_LIFE
+from gateway.core.errors import AcquirerUnreachable, WrongStatus
+from gateway.core.money import Money
+from gateway.core.payment import AttemptStatus, Status
+
+log = logging.getLogger(__name__)
+
+# While one sweeper works on an attempt, others leave it alone for this long.
+_SWEEP_LEASE = timedelta(seconds=60)
+_INQUIRIES_MAX = 5
+_REVERSALS_MAX = 10
+_BATCH = 100
+
+
+class Sweeping:
+    """Settles what silence, crashes and idle payers left open."""
+
+    def __init__(self, desk: Desk, settling: Settling, capturing: Capturing) -> None:
+        self._desk, self._settling, self._capturing = desk, settling, capturing
+
+    def sweep(self) -> int:
+        """Settle everything that is due once; returns how many things were looked at."""
+        return self._sweep_attempts() + self._sweep_overdue() + self._sweep_challenges()
+
+    def _sweep_attempts(self) -> int:
+        steps: dict[str, Callable[[Row[Any]], None]] = {
+            AttemptStatus.AUTHORISING: lambda attempt: self._settling.doubt(attempt.id),
+            AttemptStatus.UNKNOWN: self._inquire,
+            AttemptStatus.REVERSING: self._reverse,
+            AttemptStatus.APPROVED: self._capture,
+            AttemptStatus.CAPTURE_ERROR: self._capture,
+        }
+        with self._desk.store.reading() as tx:
+            due = tx.attempts.due(self._desk.now(), _BATCH)
+        for attempt in due:
+            with self._desk.store.transaction() as tx:
+                mine = tx.attempts.claim(attempt, self._desk.now() + _SWEEP_LEASE)
+                attempt = tx.attempts.get(attempt.id)
+            if mine and attempt.status in steps:
+                self._calmly(steps[attempt.status], attempt)
+            elif mine:
+                with self._desk.store.transaction() as tx:
+                    tx.attempts.reschedule(attempt.id, None)
+        return len(due)
+
+    def _calmly(self, step: Callable[[Row[Any]], None], attempt: Row[Any]) -> None:
+        """Do one step of the sweep; a silent acquirer or a faster sweeper is no reason to stop the others."""
+        try:
+            step(attempt)
+        except (AcquirerUnreachable, WrongStatus) as error:
+            log.info("sweep will look again", extra={"attempt": attempt.public_id, "reason": error.code})
+            with self._desk.store.transaction() as tx:
+                tx.attempts.reschedule(attempt.id, self._desk.now() + backoff(attempt.tries))
+
+    def _inquire(self, attempt: Row[Any]) -> None:
+        """Ask what became of an authorisation nobody heard of; after five silences, undo it."""
+        with self._desk.store.reading() as tx:
+            row = tx.payments.by_id(attempt.payment_id)
+            operation = tx.attempts.operation(attempt.id, "authorise")
+        if operation is None:
+            raise WrongStatus("an unknown attempt without a message")
+        try:
+            answer = self._desk.acquirer.status(operation.op_id, Money(row.amount_cents, row.currency))
+        except AcquirerUnreachable:
+            if attempt.tries < _INQUIRIES_MAX:
+                raise
+            with self._desk.store.transaction() as tx:
+                self._settling.reverse_soon(tx, row, tx.attempts.get(attempt.id))
+            return
+        self._settling.record(attempt.id, operation.op_id, answer)
+
+    def _reverse(self, attempt: Row[Any]) -> None:
+        """Undo an authorisation, whatever became of it, until the acquirer has acknowledged."""
+        with self._desk.store.reading() as tx:
+            row = tx.payments.by_id(attempt.payment_id)
+            target = tx.attempts.operation(attempt.id, "authorise")
+            reversal = tx.attempts.operation(attempt.id, "reverse")
+        if target is None or reversal is None:
+            raise WrongStatus("a reversal without its messages")
+        amount = Money(row.amount_cents, row.currency)
+        try:
+            answer = self._desk.acquirer.reverse(target.op_id, amount, op_id=reversal.op_id)
+        except AcquirerUnreachable:
+            if attempt.tries < _REVERSALS_MAX:
+                raise
+            self._to_review(attempt)
+            return
+        if (answer.op_id, answer.amount, answer.outcome) != (reversal.op_id, amount, Outcome.REVERSED):
+            self._to_review(attempt)
+            return
+        now = self._desk.now()
+        with self._desk.store.transaction() as tx:
+            attempt = tx.attempts.get(attempt.id)
+            tx.attempts.answer_operation(reversal.op_id, answer.outcome, now)
+            facts = {"response_family": "technical", "ended_at": now, "token": "", "next_at": None}
+            tx.attempts.move(attempt, AttemptStatus.REVERSED, **facts)
+            self._desk.note(tx, row, "attempt.reversed", attempt=attempt.public_id)
+            self._settling.reopen(tx, row)
+
+    def _to_review(self, attempt: Row[Any]) -> None:
+        """Leave it to people: the debt stays blocked until they have settled it with evidence."""
+        with self._desk.store.transaction() as tx:
+            attempt = tx.attempts.get(attempt.id)
+            tx.attempts.move(attempt, AttemptStatus.REVIEW, next_at=None)
+            row = tx.payments.by_id(attempt.payment_id)
+            self._desk.note(tx, row, "attempt.review", attempt=attempt.public_id)
+        log.error("attempt needs a person", extra={"payment": row.public_id, "attempt": attempt.public_id})
+
+    def _sweep_overdue(self) -> int:
+        now = self._desk.now()
+        with self._desk.store.reading() as tx:
+            overdue = tx.payments.overdue(now, _BATCH)
+        for public_id in overdue:
+            # Another sweeper, or the payer, may have been faster.
+            with suppress(WrongStatus), self._desk.store.transaction() as tx:
+                row = tx.payments.get(public_id)
+                if row.status in (Status.CREATED, Status.OPENED) and row.expires_at <= now:
+                    self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
+        return len(overdue)
+
+    def _sweep_challenges(self) -> int:
+        """Close challenges left open for ten minutes, so that the merchant hears of a payment that went nowhere."""
+        before: datetime = self._desk.now() - CHALLENGE_LIFE
+        with self._desk.store.reading() as tx:
+            stale = tx.attempts.stale_challenges(before, _BATCH)
+        for payment_id in stale:
+            with suppress(WrongStatus), self._desk.store.transaction() as tx:
+                row, front = tx.payments.by_id(payment_id), tx.attempts.front(payment_id)
+                if front is not None and front.status == AttemptStatus.AUTHENTICATING:
+                    self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
+        return len(stale)
+
+    def _capture(self, attempt: Row[Any]) -> None:
+        self._capturing.capture(attempt.id)
