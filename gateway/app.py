@@ -1,54 +1,26 @@
-"""The composition root: the only place that knows which plugs exist and builds everything once.
-
-``build`` makes the parts every process needs (web, worker, commands); ``create_app`` adds the web. Nothing here
-decides anything about payments.
-"""
+"""The web application, made of the parts and the views."""
 
 import logging
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import migrations
-from gateway import settings as settings_
-from gateway.acquirers import Acquirer, cards
-from gateway.acquirers.remote import RemoteAcquirer
-from gateway.acquirers.simulator import Simulator
-from gateway.channels import Channel
-from gateway.channels.alarm import AlarmChannel
-from gateway.channels.confirmation import ConfirmationChannel
-from gateway.channels.email import EmailChannel
-from gateway.channels.inbox import Inbox
-from gateway.channels.sealed import Seal, SealedChannel
-from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
-from gateway.channels.smtp import Relay, Security
-from gateway.checkout import Checkout, Desk
+from gateway.acquirers import cards
 from gateway.clock import utc_now
-from gateway.core.errors import SettingsError, StoreBusy
-from gateway.dialects import Dialect
-from gateway.dialects.native import NativeDialect, NativeMerchant
-from gateway.keys import Keys
 from gateway.metrics import REQUESTS, SECONDS
-from gateway.outbox import Deliverer, Outbox, Recipients
-from gateway.receipts.mail import environment
-from gateway.settings import Merchant, Settings
-from gateway.store import Store, open_engine, wake
+from gateway.parts import Parts, build, load_settings
+from gateway.settings import Settings
 from gateway.web import Services, init_headers
 from gateway.web.entry import entry
 from gateway.web.errors import init_errors
-from gateway.web.links import Links
 from gateway.web.ops import ops
 from gateway.web.pages import pages
 from gateway.web.rendering import init_rendering
@@ -57,132 +29,7 @@ from gateway.web.tickets import tickets
 
 log = logging.getLogger(__name__)
 
-# Three missed beats of the worker (it beats every five seconds) and a margin.
-_WORKER_SILENCE = timedelta(seconds=20)
 _BODY_MAX = 64 * 1024
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What web, worker and commands share."""
-
-    settings: Settings
-    keys: Keys
-    store: Store
-    checkout: Checkout
-    outbox: Outbox
-    dialects: Mapping[str, Dialect]
-    links: Links
-    seal: Seal
-    inbox: Inbox
-    now: Callable[[], datetime]
-
-    def deliverer(self, on_done: Callable[[], None] = lambda: None) -> Deliverer:
-        """Make the part of a worker that carries notices out."""
-        channels = {channel.name: channel for channel in _channels(self)}
-        return Deliverer(self.store, channels, self.now, outbox=self.outbox, on_done=on_done)
-
-    def faults(self) -> tuple[str, ...]:
-        """Say what keeps this server from taking payments."""
-        try:
-            if not migrations.is_current(self.store.engine):
-                return ("database: the schema is not current; run `guichet db upgrade`",)
-            with self.store.transaction() as tx:
-                tx.notices.beat("readyz", datetime(1970, 1, 1, tzinfo=UTC))
-                beat = tx.notices.last_beat()
-        except (StoreBusy, OSError, SQLAlchemyError):
-            return ("database: no answer",)
-        if beat is None or self.now() - beat > _WORKER_SILENCE:
-            return ("worker: no heartbeat; start `guichet worker`",)
-        return ()
-
-    def figures(self) -> Mapping[str, Mapping[str, int]]:
-        """Count what needs watching."""
-        with self.store.reading() as tx:
-            return {"notices": tx.notices.count_by_state(), "attempts": tx.attempts.count_by_status()}
-
-
-def load_settings(home: Path) -> Settings:
-    """Read this server's settings."""
-    return settings_.load(home, os.environ)
-
-
-def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
-    """Build everything below the web. Raises :class:`SettingsError` with every fault."""
-    settings.var.mkdir(mode=0o700, exist_ok=True)
-    keys = Keys.load(settings.home / "keys", now())
-    dialects: dict[str, Dialect] = {"native": _native(settings, keys)}
-    engine = open_engine(settings.sqlalchemy_url)
-    store = Store(engine, {merchant.id: merchant.payee for merchant in settings.merchants.values()})
-    recipients = {m.id: Recipients(m.notify_url, m.managers) for m in settings.merchants.values()}
-    bell = wake.caller(engine, settings.var / "wake")
-    outbox = Outbox(store, dialects=dialects, recipients=recipients, now=now, wake=bell)
-    seal = Seal(keys.secrets("seal"))
-    desk = Desk(
-        store=store,
-        acquirer=_acquirer(settings, now),
-        outbox=outbox,
-        merchants=settings.merchants,
-        now=now,
-        code_key=keys.secrets("code")[-1],
-        seal=seal.seal,
-        host=urlsplit(settings.base_url).hostname or "",
-        zone=ZoneInfo(settings.timezone),
-    )
-    return Parts(
-        settings=settings,
-        keys=keys,
-        store=store,
-        checkout=Checkout(desk),
-        outbox=outbox,
-        dialects=dialects,
-        links=Links(settings.base_url, keys.secrets("page"), keys.secrets("ticket")),
-        seal=seal,
-        inbox=Inbox(settings.var / "inbox"),
-        now=now,
-    )
-
-
-def _native(settings: Settings, keys: Keys) -> NativeDialect:
-    merchants = {merchant.id: _native_merchant(merchant) for merchant in settings.merchants.values()}
-    return NativeDialect(merchants, keys, settings.base_url, loopback_allowed=settings.loopback_callbacks)
-
-
-def _native_merchant(merchant: Merchant) -> NativeMerchant:
-    return NativeMerchant(
-        id=merchant.id,
-        portal=merchant.portal,
-        callback_urls=merchant.callback_urls,
-        return_urls=merchant.return_urls,
-        notify_url=merchant.notify_url,
-        currencies=frozenset({merchant.currency}),
-        amount_max=merchant.amount_cents_max,
-        email_rule=merchant.email_rule,
-        mode=merchant.mode,
-    )
-
-
-def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
-    table = cards.load(settings.home / "config/test_cards.toml")
-    if settings.acquirer.kind == "remote":
-        return RemoteAcquirer(settings.acquirer.url)
-    return Simulator(settings.var / "acquirer.sqlite3", table, now=now)
-
-
-def _channels(parts: Parts) -> list[Channel]:
-    smtp, sms, home = parts.settings.smtp, parts.settings.sms, parts.settings.home
-    relay = Relay(smtp.host, smtp.port, Security(smtp.security), smtp.username, smtp.password)
-    templates = environment(home / "checkout_templates")
-    text: Channel = InboxSms(parts.inbox)
-    if sms.driver == "http":
-        text = HttpSms(Provider(sms.url, sms.fields, Encoding(sms.encoding), sms.token))
-    return [
-        ConfirmationChannel(parts.dialects, allow_loopback=parts.settings.loopback_callbacks),
-        EmailChannel("payer_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
-        EmailChannel("merchant_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
-        AlarmChannel(relay, smtp.sender),
-        SealedChannel(text, parts.seal),
-    ]
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -257,6 +104,3 @@ def _measure(app: Flask) -> None:
         REQUESTS.labels(endpoint, request.method, response.status_code).inc()
         SECONDS.labels(endpoint).observe(monotonic() - g.get("started", monotonic()))
         return response
-
-
-__all__ = ["Parts", "SettingsError", "build", "create_app", "load_settings"]

@@ -43,6 +43,10 @@ def configure(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # gunicorn brings handlers of its own; its lines go where all others go.
+    for server in ("gunicorn.error", "gunicorn.access"):
+        logging.getLogger(server).handlers.clear()
+        logging.getLogger(server).propagate = True
     # Libraries log addresses; only their warnings are wanted.
     for noisy in ("urllib3", "alembic", "fontTools", "fpdf", "requests_hardened", "mail.log"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -10,7 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway import keys, migrations
-from gateway.app import Parts, build, create_app
+from gateway.app import create_app
+from gateway.parts import Parts, build
 from gateway.settings import Settings, load
 from gateway.store import open_engine
 from tests.support.clock import Clock

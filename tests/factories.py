@@ -1,10 +1,10 @@
 """Payments for tests, made through real verbs: nobody sets a status by hand."""
 
-from gateway.app import Parts
 from gateway.core.card import CardEntry, CardNumber, Expiry
 from gateway.core.money import Money
 from gateway.core.payment import Kind, Line, PaymentRequest, PaymentResult
 from gateway.dialects import Open, Signed
+from gateway.parts import Parts
 
 # Our own published cards (config/test_cards.toml), by what they do.
 FRICTIONLESS = "4242424242424242"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway.app import Parts
 from gateway.checkout import Stage
 from gateway.core.errors import RequestConflict, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Kind, Status
+from gateway.parts import Parts
 from tests.factories import (
     CHALLENGE,
     FRICTIONLESS,

@@ -8,8 +8,8 @@ import pytest
 import responses
 from click.testing import CliRunner, Result
 
-from gateway.app import Parts
 from gateway.cli import guichet, main
+from gateway.parts import Parts
 from tests.factories import deliver, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.portal import ORIGIN, Portal

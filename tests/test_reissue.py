@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import responses
 
-from gateway.app import Parts
 from gateway.channels.catcher import Catcher
+from gateway.parts import Parts
 from gateway.settings import Settings, load
 from tests.factories import deliver, open_payment, pay
 

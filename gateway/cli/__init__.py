@@ -2,21 +2,45 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from gateway import __version__
-from gateway.cli.book import merchant, notice, payment
-from gateway.cli.checks import db, doctor
-from gateway.cli.demo import demo
-from gateway.cli.keys import keys
-from gateway.cli.serving import catcher, serve, simulator, sweep, worker
-from gateway.cli.signing import listen, sign
 from gateway.core.errors import GatewayError, SettingsError
 
+# Each command's room; loaded when the command is called, so that a worker need not read what only a person asks for.
+_ROOMS = {
+    "serve": "serving",
+    "worker": "serving",
+    "sweep": "serving",
+    "catcher": "serving",
+    "simulator": "serving",
+    "demo": "demo",
+    "doctor": "checks",
+    "db": "checks",
+    "keys": "keys",
+    "merchant": "book",
+    "payment": "book",
+    "notice": "book",
+    "sign": "signing",
+    "listen": "signing",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_ROOMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _ROOMS:
+            return None
+        command: click.Command = getattr(import_module(f"gateway.cli.{_ROOMS[cmd_name]}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="guichet")
 @click.option("--home", envvar="GUICHET_HOME", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder that holds config/, keys/ and var/ (default: this checkout).")  # fmt: skip
@@ -25,25 +49,6 @@ def guichet(context: click.Context, home: Path | None) -> None:
     """Guichet, a hosted-payment server."""
     context.obj = (home or Path(__file__).parents[2]).resolve()
     os.environ["GUICHET_HOME"] = str(context.obj)
-
-
-for command in (
-    serve,
-    worker,
-    sweep,
-    catcher,
-    simulator,
-    demo,
-    doctor,
-    db,
-    keys,
-    merchant,
-    sign,
-    payment,
-    notice,
-    listen,
-):
-    guichet.add_command(command)
 
 
 def main() -> None:

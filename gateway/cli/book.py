@@ -14,7 +14,7 @@ from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects import Refund, Signed
 
 if TYPE_CHECKING:
-    from gateway.app import Parts
+    from gateway.parts import Parts
 
 
 @click.group()

@@ -15,7 +15,7 @@ from gateway.core.payment import Mode
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from gateway.app import Parts
+    from gateway.parts import Parts
 
 
 @click.group()

@@ -58,8 +58,8 @@ def demo(home: Path, once: bool, port: int, portal_port: int, smtp_port: int) ->
     keys_.ensure_demo(home / "keys", settings.key_holders, utc_now())
     steps.done("keys ready")
     supervisor = make_supervisor(settings, with_worker=True)
-    supervisor.commands = {**supervisor.commands, "portal": _portal(home, settings, portal_port)}
-    steps.done("database ready")
+    supervisor.commands = {"portal": _portal(home, settings, portal_port), **supervisor.commands}
+    supervisor.early = ("portal", *supervisor.early)
     with _running(supervisor, log_path):
         try:
             _pay_everywhere(settings, portal_url, steps)

@@ -16,9 +16,9 @@ from gateway.cli.supervisor import Supervisor
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
-    from gateway.app import Parts
+    from gateway.parts import Parts
 
-# Freed memory is overwritten and goes back to the system, so that card numbers do not linger in a process.
+# Freed memory is overwritten and goes back to the system, so that card numbers do not linger in a web process.
 MEMORY = {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
 _THREADS = 8
 # A web process is replaced after this many requests, give or take, whatever it may still remember.
@@ -34,7 +34,7 @@ def read(home: Path) -> Settings:
 
 def open_parts(home: Path) -> "Parts":
     """Build the server's parts; imported here, because commands that need none of them should be quick."""
-    from gateway.app import build
+    from gateway.parts import build
 
     parts = build(read(home))
     click.get_current_context().call_on_close(parts.store.engine.dispose)
@@ -69,7 +69,7 @@ def place(port: int | None, smtp_port: int | None) -> None:
 
 
 def make_supervisor(settings: Settings, *, with_worker: bool) -> Supervisor:
-    """Prepare the database and everything ``serve`` runs."""
+    """Prepare everything ``serve`` runs; the database is brought up to date once it starts."""
     web = settings.web
     refuse_busy(web.host, web.port, "--port")
     if settings.smtp.catcher:
@@ -78,18 +78,24 @@ def make_supervisor(settings: Settings, *, with_worker: bool) -> Supervisor:
     metrics = settings.var / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
-    _upgrade(settings)
     own = [sys.executable, "-m", "gateway"]
-    commands = {"web": _gunicorn(settings)}
-    if with_worker:
-        commands["worker"] = [*own, "worker"]
+    commands: dict[str, list[str]] = {}
     if settings.smtp.catcher:
         commands["catcher"] = [*own, "catcher"]
-    return Supervisor(commands, {**MEMORY, "PROMETHEUS_MULTIPROC_DIR": str(metrics)})
+    early = tuple(commands)
+    commands["web"] = _gunicorn(settings)
+    if with_worker:
+        commands["worker"] = [*own, "worker"]
+    environ = {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    return Supervisor(commands, environ, early, prepare=lambda: _upgrade(settings))
 
 
 def _upgrade(settings: Settings) -> None:
     from gateway import migrations
+
+    file = settings.sqlalchemy_url.removeprefix("sqlite:///")
+    if file != settings.sqlalchemy_url and migrations.is_current_file(Path(file)):
+        return
     from gateway.store.engine import open_engine
 
     engine = open_engine(settings.sqlalchemy_url)
@@ -100,6 +106,7 @@ def _upgrade(settings: Settings) -> None:
 def _gunicorn(settings: Settings) -> list[str]:
     web = settings.web
     return [
+        "env", *(f"{name}={value}" for name, value in MEMORY.items()),
         sys.executable, "-m", "gunicorn", "wsgi:app", "--chdir", str(Path(__file__).parents[2]),
         "--bind", f"{web.host}:{web.port}", "--workers", str(web.workers),
         "--preload", "--worker-class", "gthread", "--threads", str(_THREADS), "--no-control-socket",

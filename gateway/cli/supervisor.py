@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO
@@ -24,12 +24,16 @@ _STOP_SECONDS = 20.0
 class Supervisor:
     """Runs named commands until told to stop.
 
+    :ivar early: the commands that need no preparation; they start while it is made
+    :ivar prepare: what must be done before the others start
     :ivar environ: added to this process's own environment
     :ivar output: where the processes' output goes; this process's own when not given
     """
 
     commands: Mapping[str, Sequence[str]]
     environ: Mapping[str, str]
+    early: Sequence[str] = ()
+    prepare: Callable[[], None] = lambda: None
     output: IO[bytes] | None = None
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
@@ -46,9 +50,13 @@ class Supervisor:
             self.stop()
 
     def start(self) -> None:
-        """Start every command."""
-        for name in self.commands:
+        """Start every command, the prepared ones last."""
+        for name in self.early:
             self._start(name)
+        self.prepare()
+        for name in self.commands:
+            if name not in self.early:
+                self._start(name)
 
     def watch(self) -> None:
         """Start again whatever dies, until told to stop."""

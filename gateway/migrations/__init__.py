@@ -4,9 +4,13 @@
 ``/readyz`` and ``guichet doctor`` ask.
 """
 
+import contextlib
+import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, inspect, text
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 HERE = Path(__file__).parent
 
@@ -14,20 +18,34 @@ HERE = Path(__file__).parent
 HEAD = "0001"
 
 
-def current(engine: Engine) -> str | None:
+def current(engine: "Engine") -> str | None:
     """Name the revision the database is at, or ``None`` for an empty one."""
+    from sqlalchemy import inspect, text
+
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def is_current(engine: Engine) -> bool:
+def is_current(engine: "Engine") -> bool:
     """Say whether the database has every change this version of the code needs."""
     return current(engine) == HEAD
 
 
-def upgrade(engine: Engine) -> None:
+def is_current_file(path: Path) -> bool:
+    """Say the same of a SQLite file, so that a start which finds nothing to do need not load SQLAlchemy."""
+    if not path.is_file():
+        return False
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        try:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.DatabaseError:
+            return False
+    return bool(found == (HEAD,))
+
+
+def upgrade(engine: "Engine") -> None:
     """Bring the database to this version of the code; nothing happens when it is there."""
     if is_current(engine):
         return

@@ -10,8 +10,8 @@ from flask import Flask, Response, current_app, g, request
 from gateway.checkout import Checkout
 from gateway.dialects import Dialect
 from gateway.keys import Keys
+from gateway.links import Links
 from gateway.settings import Settings
-from gateway.web.links import Links
 
 # Threads that go on asking the acquirer after the payer was sent to the waiting page.
 _BACKGROUND = 16

@@ -9,10 +9,10 @@ import pytest
 import responses
 from standardwebhooks import Webhook
 
-from gateway.app import Parts
 from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
 from gateway.core.errors import DeliveryFailed
+from gateway.parts import Parts
 from tests.factories import open_payment, pay
 
 URL = "https://portal.example.org/confirmations"

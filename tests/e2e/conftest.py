@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
-from gateway.app import Parts, build, create_app
+from gateway.app import create_app
+from gateway.parts import Parts, build
 from gateway.settings import load
 from tests import factories
 from tests.e2e.payer import Payer, Watch

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from gateway.app import Parts
+from gateway.parts import Parts
 from tests.factories import CHALLENGE, enter, pay
 from tests.support.clock import Clock
 from tests.support.portal import Portal

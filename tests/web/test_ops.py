@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from gateway import __version__
-from gateway.app import Parts, create_app
+from gateway.app import create_app
+from gateway.parts import Parts
 from gateway.settings import load
 from gateway.store import open_engine
 from tests import factories

@@ -10,10 +10,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateway.app import Parts, create_app
+from gateway.app import create_app
 from gateway.channels.catcher import Catcher
 from gateway.channels.inbox import Inbox
 from gateway.core.payment import PaymentResult
+from gateway.parts import Parts
 from gateway.settings import Settings, load
 from tests import factories
 from tests.support.clock import Clock
