@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from gateway.channels import Channel, Notice
-from gateway.channels.alarm import alarm_text
+from gateway.channels.alarm_text import alarm_text
 from gateway.core.errors import DeliveryFailed
 from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import Dialect

@@ -18,13 +18,8 @@ from gateway import settings as settings_
 from gateway.acquirers import Acquirer, cards
 from gateway.acquirers.simulator import Simulator
 from gateway.channels import Channel
-from gateway.channels.alarm import AlarmChannel
-from gateway.channels.confirmation import ConfirmationChannel
-from gateway.channels.email import EmailChannel
 from gateway.channels.inbox import Inbox
 from gateway.channels.sealed import Seal, SealedChannel
-from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
-from gateway.channels.smtp import Relay, Security
 from gateway.checkout import Checkout, Desk
 from gateway.clock import utc_now
 from gateway.core.errors import StoreBusy
@@ -33,7 +28,6 @@ from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys
 from gateway.links import Links
 from gateway.outbox import Deliverer, Outbox, Recipients
-from gateway.receipts.mail import environment
 from gateway.settings import Merchant, Settings
 from gateway.store import Store, open_engine, wake
 
@@ -151,6 +145,14 @@ def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
 
 
 def _channels(parts: Parts) -> list[Channel]:
+    """Make every way out. Only workers deliver; nobody else need load the clients of HTTP, SMTP and PDF."""
+    from gateway.channels.alarm import AlarmChannel
+    from gateway.channels.confirmation import ConfirmationChannel
+    from gateway.channels.email import EmailChannel
+    from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
+    from gateway.channels.smtp import Relay, Security
+    from gateway.receipts.mail import environment
+
     smtp, sms, home = parts.settings.smtp, parts.settings.sms, parts.settings.home
     relay = Relay(smtp.host, smtp.port, Security(smtp.security), smtp.username, smtp.password)
     templates = environment(home / "checkout_templates")

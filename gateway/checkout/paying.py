@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from gateway.acquirers import Enrolment, Flow
-from gateway.channels.sms import compose_code_sms
+from gateway.channels.code_text import compose_code_sms
 from gateway.checkout.desk import Desk
 from gateway.checkout.situation import Situation, situation
 from gateway.core.card import CardEntry

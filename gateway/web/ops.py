@@ -10,7 +10,7 @@ from werkzeug.exceptions import Unauthorized
 
 from gateway.core.errors import StoreBusy
 from gateway.metrics import exposition
-from gateway.web import openapi, services
+from gateway.web import services
 
 ops = Blueprint("ops", __name__)
 
@@ -80,12 +80,17 @@ def jwks() -> Response:
 @ops.get("/openapi.json")
 def description() -> Response:
     """Describe the native API (OpenAPI 3.1)."""
+    # Made of the models' schemas, which only a reader of the description needs.
+    from gateway.web import openapi
+
     return jsonify(openapi.document(services().settings.base_url))
 
 
 @ops.get("/docs")
 def docs() -> str:
     """Show the description to people."""
+    from gateway.web import openapi
+
     return render_template("docs/api.html", **openapi.page(services().settings.base_url))
 
 

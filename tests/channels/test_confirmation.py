@@ -45,6 +45,7 @@ def test_the_published_library_verifies_what_is_posted(
 
     sent = responses.calls[0].request
     (secret,) = (parts.settings.home / "keys/merchants").glob("mairie-demo-*.whsec")
+    assert isinstance(sent.body, bytes)
     told = Webhook(secret.read_text().strip()).verify(sent.body, dict(sent.headers))
     assert told["type"] == "payment.succeeded"
     assert told["data"]["id"] == notice.result.id

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.channels import Notice
+from gateway.channels.code_text import compose_code_sms
 from gateway.channels.inbox import Inbox
-from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider, compose_code_sms
+from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
 from gateway.core.errors import DeliveryFailed
 from gateway.core.money import Money
 from gateway.core.payment import Event, Payee, PaymentRequest, PaymentResult, Status
