@@ -37,11 +37,16 @@ class _Sessions(SecureCookieSessionInterface):
     digest_method = staticmethod(sha256)
 
 
+class _App(Flask):
+    def log_exception(self, exc_info: object) -> None:
+        """Leave it to the error page, which logs a reference: Flask's own line would tell the address, and so the token."""
+
+
 def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: Settings | None = None) -> Flask:
     """Make the web application. Raises :class:`SettingsError` with every fault."""
     settings = settings or load_settings(home)
     parts = build(settings, now)
-    app = Flask("gateway", static_folder=str(home / "checkout_templates/static"), template_folder=None)
+    app = _App("gateway", static_folder=str(home / "checkout_templates/static"), template_folder=None)
     is_https = settings.base_url.startswith("https://")
     _configure(app, parts, is_https=is_https)
     app.extensions["gateway"] = Services(

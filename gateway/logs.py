@@ -6,7 +6,9 @@ Only the fields below are written; a card-like number that slips into one is mas
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -30,7 +32,7 @@ def configure(level: str = "INFO") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(allow=_FIELDS),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_where),
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
@@ -50,6 +52,18 @@ def configure(level: str = "INFO") -> None:
     # Libraries log addresses; only their warnings are wanted.
     for noisy in ("urllib3", "alembic", "fontTools", "fpdf", "requests_hardened", "mail.log"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _where(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
+    """Tell where an exception came from and of which kind, cause by cause; its words may hold what a payer typed."""
+    lines: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
+        lines.extend(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+        error = error.__cause__ or error.__context__
+    return "\n".join(lines)
 
 
 def _scrub(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

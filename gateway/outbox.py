@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row
@@ -49,6 +50,7 @@ _RETRY_AFTER_MAX = _HOUR
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
 LEASE = timedelta(seconds=60)
 AT_ONCE = 32
+CODES_AT_ONCE = 8
 PER_TARGET = 2
 
 PUBLIC_EVENTS = frozenset(
@@ -135,6 +137,26 @@ class Outbox:
         )
 
 
+class Lane:
+    """A pool of threads for one kind of notices, and what it is busy with."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self._size = name, size
+        self.pool = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self.busy: set[Future[None]] = set()
+
+    def free(self) -> int:
+        """Say how many more it can take."""
+        self.busy = {future for future in self.busy if not future.done()}
+        return self._size - len(self.busy)
+
+    def submit(self, task: Callable[[], None], on_done: Callable[[], None]) -> None:
+        """Have a thread do ``task``, then call ``on_done``."""
+        future = self.pool.submit(task)
+        self.busy.add(future)
+        future.add_done_callback(lambda _: on_done())
+
+
 class Deliverer:
     """Carries notices out; one per worker process.
 
@@ -153,32 +175,36 @@ class Deliverer:
         on_done: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._channels, self._now, self._outbox, self._on_done = store, channels, now, outbox, on_done
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="deliver")
-        self._busy: set[Future[None]] = set()
+        # Codes have threads of their own: a code waits for nobody's slow portal.
+        self._lanes = (Lane("codes", CODES_AT_ONCE), Lane("others", AT_ONCE))
 
     def deliver_due(self) -> int:
-        """Claim what is due and hand it to the pool; returns how many were claimed, without waiting for them."""
-        self._busy = {future for future in self._busy if not future.done()}
-        free = AT_ONCE - len(self._busy)
-        if free <= 0:
-            return 0
+        """Claim what is due and hand it to the pools; returns how many were claimed, without waiting for them."""
         lease, now = secrets.token_hex(8), self._now()
-        with self._store.transaction() as tx:
-            rows = tx.notices.claim(lease, now=now, until=now + LEASE, limit=free, per_target=PER_TARGET)
-        for row in rows:
-            future = self._pool.submit(self._deliver, row, lease)
-            self._busy.add(future)
-            future.add_done_callback(lambda _: self._on_done())
-        return len(rows)
+        claimed = 0
+        for lane in self._lanes:
+            free = lane.free()
+            if free <= 0:
+                continue
+            with self._store.transaction() as tx:
+                rows = tx.notices.claim(
+                    lease, now=now, until=now + LEASE, limit=free, per_target=PER_TARGET, lane=lane.name
+                )
+            for row in rows:
+                lane.submit(partial(self._deliver, row, lease), self._on_done)
+            claimed += len(rows)
+        return claimed
 
     def drain(self, timeout_seconds: float = 30) -> None:
         """Wait for the deliveries under way."""
-        wait(self._busy, timeout=timeout_seconds)
+        for lane in self._lanes:
+            wait(lane.busy, timeout=timeout_seconds)
 
     def close(self) -> None:
         """Finish what is under way and take nothing new."""
         self.drain()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, row: Row[Any], lease: str) -> None:
         """Send one notice and write down what came of it."""

@@ -118,7 +118,13 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
 
 def _native(settings: Settings, keys: Keys) -> NativeDialect:
     merchants = {merchant.id: _native_merchant(merchant) for merchant in settings.merchants.values()}
-    return NativeDialect(merchants, keys, settings.base_url, loopback_allowed=settings.loopback_callbacks)
+    return NativeDialect(
+        merchants,
+        keys,
+        settings.base_url,
+        zone=ZoneInfo(settings.timezone),
+        loopback_allowed=settings.loopback_callbacks,
+    )
 
 
 def _native_merchant(merchant: Merchant) -> NativeMerchant:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import FrameType
 
@@ -33,36 +34,58 @@ class Worker:
         self._store, self._checkout, self._deliverer, self._bell, self._now = store, checkout, deliverer, bell, now
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._stopping = False
-        self._swept_at = datetime.min.replace(tzinfo=now().tzinfo)
+        self._beaten_at = datetime.min.replace(tzinfo=now().tzinfo)
+        # Beside the deliveries: a sweep may wait for a bank, a code may not.
+        self._sweeper = ThreadPoolExecutor(1, "sweep")
+        self._sweeping: Future[None] | None = None
 
     def run(self) -> None:
         """Work until told to stop (SIGTERM, SIGINT), then finish what is under way."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+            signal.signal(number, self._on_signal)
+        self.work()
+
+    def work(self) -> None:
+        """Work until :meth:`stop` is called."""
         log.info("worker started", extra={"program": self._name})
         while not self._stopping:
             self._turn()
         self._deliverer.close()
+        self._sweeper.shutdown(cancel_futures=True)
         self._bell.close()
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def stop(self) -> None:
+        """Finish what is under way and take nothing new."""
         self._stopping = True
         self._bell.ring()
 
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop()
+
     def _turn(self) -> None:
-        """Deliver what is due, sweep when it is time, sleep when there is nothing."""
+        """Deliver what is due, have the rest swept when it is time, sleep when there is nothing."""
         try:
             claimed = self._deliverer.deliver_due()
-            if self._now() - self._swept_at >= _SWEEP_EVERY:
-                self._sweep()
+            if self._now() - self._beaten_at >= _SWEEP_EVERY:
+                self._beat()
         except StoreBusy:
             log.warning("database busy; the worker waits")
             claimed = 0
         if not claimed:
             self._bell.wait(_NAP_SECONDS)
 
-    def _sweep(self) -> None:
-        self._swept_at = self._now()
+    def _beat(self) -> None:
+        """Say that this worker is alive, and sweep unless the last sweep still waits for a bank."""
+        self._beaten_at = self._now()
         with self._store.transaction() as tx:
-            tx.notices.beat(self._name, self._now())
-        self._checkout.sweep()
+            tx.notices.beat(self._name, self._beaten_at)
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = self._sweeper.submit(self._sweep)
+
+    def _sweep(self) -> None:
+        try:
+            self._checkout.sweep()
+        except StoreBusy:
+            log.warning("database busy; swept again later")
+        except Exception:
+            log.exception("sweep broke")

@@ -27,8 +27,10 @@ class Capturing:
     def capture(self, attempt_id: int) -> bool:
         """Have approved money paid out, once; false when the acquirer would not yet. Tried hourly 26 times."""
         with self._desk.store.transaction() as tx:
+            row = tx.payments.take_by_id(tx.attempts.get(attempt_id).payment_id)
             attempt = tx.attempts.get(attempt_id)
-            row = tx.payments.by_id(attempt.payment_id)
+            if attempt.status not in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
+                return True
             target = tx.attempts.operation(attempt.id, "authorise")
             operation = tx.attempts.operation(attempt.id, "capture")
             # After silence the same message goes out again; after a clear no, a new one: an acquirer repeats its answers.
@@ -50,6 +52,7 @@ class Capturing:
         """Write down what became of a capture; ``None`` is silence."""
         now, is_done = self._desk.now(), outcome is Outcome.APPROVED
         with self._desk.store.transaction() as tx:
+            tx.payments.take_by_id(row.id)
             current = tx.attempts.get(attempt.id)
             if current.status not in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
                 return True

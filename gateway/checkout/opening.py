@@ -4,7 +4,7 @@ import logging
 
 from gateway.checkout.desk import Desk
 from gateway.core.errors import NotFound, RequestConflict, WrongStatus
-from gateway.core.payment import LIVE, Kind, Line, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import LIVE, Kind, Line, PaymentRequest, PaymentResult, Status, normal_reference
 from gateway.dialects import Open
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
@@ -56,12 +56,13 @@ class Opening:
         request = command.request
         twin = None
         for row in tx.payments.by_reference(frozenset({request.merchant}), request.reference):
-            if row.status in LIVE and row.digest == command.signed.digest and not self._expired(tx, row):
+            if row.status in LIVE and row.digest == command.signed.digest and not self._expired(tx, row.id):
                 twin = row
         return twin
 
-    def _expired(self, tx: Transaction, row: PaymentRow) -> bool:
-        if row.status == Status.WORKING or row.expires_at > self._desk.now():
+    def _expired(self, tx: Transaction, payment_id: int) -> bool:
+        row = tx.payments.take_by_id(payment_id)
+        if row.status not in (Status.CREATED, Status.OPENED) or row.expires_at > self._desk.now():
             return False
         self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
         return True
@@ -81,7 +82,7 @@ class Opening:
         )
         row = tx.payments.by_id(payment_id)
         # One order of locking for everybody, so that two payments of the same debts cannot wait for each other.
-        for position, line in sorted(enumerate(request.lines), key=lambda pair: pair[1].reference):
+        for position, line in sorted(enumerate(request.lines), key=lambda pair: normal_reference(pair[1].reference)):
             debt_id = self._take(tx, request, line, row)
             tx.payments.add_line(payment_id, position, debt_id, line)
         return row
@@ -99,8 +100,8 @@ class Opening:
                 raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
-        if debt.state != "open" and not self._expired(tx, holder := tx.payments.by_id(debt.holder_id)):
-            if holder.digest == row.digest:
+        if debt.state != "open" and not self._expired(tx, debt.holder_id):
+            if tx.payments.by_id(debt.holder_id).digest == row.digest:
                 # PostgreSQL shows each statement what was committed before it: our twin, a moment after we looked.
                 raise WrongStatus("the same request was faster")
             raise self._conflict(tx, "debt_locked", line, debt.holder_id)

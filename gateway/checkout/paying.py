@@ -47,7 +47,7 @@ class Paying:
             if not self._must_touch(tx, row):
                 return situation(tx, self._desk.now(), row)
         with self._desk.store.transaction() as tx:
-            row = tx.payments.get(public_id)
+            row = tx.payments.take(public_id)
             self._touch(tx, row)
             return situation(tx, self._desk.now(), tx.payments.by_id(row.id))
 
@@ -72,8 +72,8 @@ class Paying:
             self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
 
     def _payable(self, tx: Transaction, public_id: str) -> PaymentRow:
-        """Find a payment that still waits for the payer. Raises :class:`WrongStatus`."""
-        row = tx.payments.get(public_id)
+        """Take a payment that still waits for the payer. Raises :class:`WrongStatus`."""
+        row = tx.payments.take(public_id)
         if row.status not in (Status.CREATED, Status.OPENED) or row.expires_at <= self._desk.now():
             raise WrongStatus("this payment does not wait for a card any more")
         return row
@@ -86,7 +86,7 @@ class Paying:
 
         Raises :class:`CardRefused` for a card the acquirer does not take, :class:`WrongStatus` when it is too late.
         """
-        with self._desk.store.reading() as tx:
+        with self._desk.store.transaction() as tx:
             row = self._payable(tx, public_id)
             if tx.attempts.count(row.id) >= _CARDS_MAX:
                 raise WrongStatus("too many cards were entered on this page")
@@ -193,7 +193,7 @@ class Paying:
                 raise WrongStatus("no code is awaited")
             counted = tx.attempts.count_try(attempt.id, self._desk.now())
         with self._desk.store.transaction() as tx:
-            row, attempt = tx.payments.by_id(row.id), tx.attempts.get(attempt.id)
+            row, attempt = tx.payments.take_by_id(row.id), tx.attempts.get(attempt.id)
             challenge = tx.attempts.challenge(attempt.id)
             if attempt.status != AttemptStatus.AUTHENTICATING or challenge is None:
                 raise WrongStatus("the code was answered elsewhere")
@@ -226,7 +226,7 @@ class Paying:
     def cancel(self, public_id: str) -> None:
         """End the payment because the payer says so; the debt is free at once. Nothing happens once it is over."""
         with self._desk.store.transaction() as tx:
-            row = tx.payments.get(public_id)
+            row = tx.payments.take(public_id)
             if row.status == Status.CREATED:
                 self._touch(tx, row)
                 row = tx.payments.by_id(row.id)

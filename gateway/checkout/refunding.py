@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from gateway.acquirers import Outcome
 from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
-from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict, WrongStatus
+from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
 from gateway.dialects import Cancel, Refund
@@ -29,7 +29,7 @@ class Refunding:
         self._desk, self._capturing = desk, capturing
 
     def _own(self, tx: Transaction, command: Cancel | Refund) -> PaymentRow:
-        row = tx.payments.get(command.payment)
+        row = tx.payments.take(command.payment)
         if row.merchant_id != command.signed.merchant:
             raise NotFound("no such payment")
         return row
@@ -70,7 +70,9 @@ class Refunding:
                 )
             self._desk.keep_signed(tx, command.signed, "refund", row)
             refund_id = self._intend(tx, row, command)
-        self._ask(refund_id)
+        # The refund is durable: whatever happens now, it will be asked for once and told; the answer must not say otherwise.
+        with suppress(StoreBusy):
+            self._ask(refund_id)
         with self._desk.store.reading() as tx:
             return tx.payments.result(tx.payments.by_id(row.id))
 
@@ -101,8 +103,9 @@ class Refunding:
             target = tx.attempts.operation(attempt.id, "authorise")
         amount = Money(refund.amount_cents, row.currency)
         try:
-            if attempt.status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
-                self._capturing.capture(attempt.id)
+            # What was not paid out yet cannot be given back: wait for it as one waits for an answer.
+            if not self._capturing.capture(attempt.id):
+                raise AcquirerUnreachable("not captured yet")
             if target is None:
                 raise AcquirerUnreachable("a refund without its authorisation")
             answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
@@ -119,7 +122,7 @@ class Refunding:
         now, is_done = self._desk.now(), outcome is Outcome.APPROVED
         with self._desk.store.transaction() as tx:
             # Refunds answered at the same moment must see each other: together they may be the whole payment.
-            tx.payments.lock(row.id)
+            tx.payments.take_by_id(row.id)
             if not tx.refunds.finish(refund.id, "done" if is_done else "refused"):
                 return
             tx.attempts.answer_operation(refund.op_id, outcome, now)

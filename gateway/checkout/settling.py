@@ -6,6 +6,7 @@ declines, and "not found" leads to a reversal that leaves a tombstone, because t
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy import Row
 
 from gateway.acquirers import Answer, Outcome
 from gateway.checkout.desk import Desk
-from gateway.core.errors import AcquirerUnreachable, WrongStatus
+from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
 from gateway.store import Transaction
@@ -25,6 +26,15 @@ log = logging.getLogger(__name__)
 _DEADLINE = timedelta(seconds=35)
 
 
+@dataclass(frozen=True)
+class Intent:
+    """An authorisation that is durable and about to be asked for."""
+
+    payment: PaymentRow
+    attempt: Row[Any]
+    op_id: str
+
+
 class Settling:
     """Asks for money, and makes the answer true."""
 
@@ -32,29 +42,22 @@ class Settling:
         self._desk = desk
 
     def authorise(self, public_id: str) -> None:
-        """Ask the acquirer for the money, once.
+        """Ask the acquirer for the money, once: the intent, then the call.
 
         Raises :class:`WrongStatus` when the payment is not ready for it, or not any more.
         """
-        intent = self._intend(public_id)
-        if intent is None:
-            return
-        row, attempt, op_id = intent
-        amount = Money(row.amount_cents, row.currency)
-        try:
-            answer = self._desk.acquirer.authorise(
-                attempt.token, amount, op_id=op_id, scheme=attempt.scheme, authentication=attempt.authentication
-            )
-        except AcquirerUnreachable:
-            self.doubt(attempt.id)
-            return
-        self.record(attempt.id, op_id, answer)
+        intent = self.intend(public_id)
+        if intent is not None:
+            self.ask(intent)
 
-    def _intend(self, public_id: str) -> tuple[PaymentRow, Row[Any], str] | None:
-        """Write down, durably, that the money is about to be asked for; ``None`` when it is too late to ask."""
+    def intend(self, public_id: str) -> Intent | None:
+        """Write down, durably, that the money is about to be asked for; ``None`` when it is too late to ask.
+
+        Raises :class:`WrongStatus` when the payment is not ready for it, or not any more.
+        """
         now = self._desk.now()
         with self._desk.store.transaction() as tx:
-            row = tx.payments.get(public_id)
+            row = tx.payments.take(public_id)
             attempt = tx.attempts.front(row.id)
             if row.status != Status.OPENED or attempt is None or attempt.status != AttemptStatus.AUTHENTICATED:
                 raise WrongStatus("this payment does not wait for its authorisation")
@@ -68,13 +71,37 @@ class Settling:
             tx.attempts.hold_debts(attempt.id, row.id)
             tx.attempts.add_operation(op_id, attempt.id, "authorise", row.amount_cents, now)
             self._desk.note(tx, row, "attempt.authorising", attempt=attempt.public_id)
-        return row, attempt, op_id
+        return Intent(row, attempt, op_id)
+
+    def ask(self, intent: Intent) -> None:
+        """Make the call of an intent and record its answer.
+
+        From here on the money may be on its way: a database that is away is no reason to tell the payer that nothing
+        happened. The attempt stays ``authorising``, and the sweep asks again.
+        """
+        row, attempt = intent.payment, intent.attempt
+        amount = Money(row.amount_cents, row.currency)
+        try:
+            try:
+                answer = self._desk.acquirer.authorise(
+                    attempt.token,
+                    amount,
+                    op_id=intent.op_id,
+                    scheme=attempt.scheme,
+                    authentication=attempt.authentication,
+                )
+            except AcquirerUnreachable:
+                self.doubt(attempt.id)
+                return
+            self.record(attempt.id, intent.op_id, answer)
+        except StoreBusy:
+            log.error("an answer could not be written down; the sweep will ask again", extra={"payment": row.public_id})
 
     def record(self, attempt_id: int, op_id: str, answer: Answer) -> None:
         """Make a clear answer true; anything else is doubt."""
         with self._desk.store.transaction() as tx:
+            row = tx.payments.take_by_id(tx.attempts.get(attempt_id).payment_id)
             attempt = tx.attempts.get(attempt_id)
-            row = tx.payments.by_id(attempt.payment_id)
             expected = (op_id, Money(row.amount_cents, row.currency))
             if (answer.op_id, answer.amount) != expected:
                 log.error("acquirer answered another question", extra={"payment": row.public_id})
@@ -134,14 +161,37 @@ class Settling:
         """Note that nobody knows what became of an authorisation; the resolver will ask at once."""
         now = self._desk.now()
         with self._desk.store.transaction() as tx:
+            row = tx.payments.take_by_id(tx.attempts.get(attempt_id).payment_id)
             attempt = tx.attempts.get(attempt_id)
             if attempt.status != AttemptStatus.AUTHORISING:
                 tx.attempts.reschedule(attempt_id, now + backoff(attempt.tries))
                 return
             tx.attempts.move(attempt, AttemptStatus.UNKNOWN, next_at=now, tries=0)
-            row = tx.payments.by_id(attempt.payment_id)
             self._desk.note(tx, row, "attempt.unknown", attempt=attempt.public_id)
             log.warning("authorisation unknown", extra={"payment": row.public_id})
+
+    def decide(self, public_id: str, *, approved: bool) -> None:
+        """Settle an attempt that waits in review, as two people found with the acquirer's own evidence.
+
+        Raises :class:`WrongStatus` when nothing of this payment waits for people.
+        """
+        with self._desk.store.transaction() as tx:
+            row = tx.payments.take(public_id)
+            attempt = tx.attempts.money(row.id)
+            if attempt.status != AttemptStatus.REVIEW:
+                raise WrongStatus("no attempt of this payment is in review")
+            if approved:
+                amount = Money(row.amount_cents, row.currency)
+                self._approve(tx, row, attempt, Answer("", Outcome.APPROVED, amount, authorisation_number="REVIEW"))
+                return
+            self.reversed(tx, row, attempt)
+
+    def reversed(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> None:
+        """Note that the money will never be debited, and let the payer try again."""
+        facts = {"response_family": "technical", "ended_at": self._desk.now(), "token": "", "next_at": None}
+        tx.attempts.move(attempt, AttemptStatus.REVERSED, **facts)
+        self._desk.note(tx, row, "attempt.reversed", attempt=attempt.public_id)
+        self.reopen(tx, row)
 
     def reverse_soon(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> None:
         now = self._desk.now()
@@ -150,6 +200,6 @@ class Settling:
         self._desk.note(tx, row, "attempt.reversing", attempt=attempt.public_id)
 
 
-def backoff(tries: int) -> timedelta:
-    """Wait 5, 10, 20, 40, then 60 seconds between two looks at the same doubt."""
-    return timedelta(seconds=min(5 * 2 ** max(tries - 1, 0), 60))
+def backoff(tries: int, longest_seconds: int = 60) -> timedelta:
+    """Wait 5, 10, 20, 40 seconds and so on, at most ``longest_seconds``, between two looks at the same doubt."""
+    return timedelta(seconds=min(5 * 2 ** max(tries - 1, 0), longest_seconds))

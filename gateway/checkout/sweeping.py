@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 # While one sweeper works on an attempt, others leave it alone for this long.
 _SWEEP_LEASE = timedelta(seconds=60)
 _INQUIRIES_MAX = 5
-_REVERSALS_MAX = 10
+# Doubling from 5 seconds up to 4 hours, this many tries last about a day; then people must look.
+_REVERSALS_MAX = 16
+_REVERSAL_WAIT_MAX_SECONDS = 4 * 3600
+# A sweep gives the word back after this long; what is still due is due at the next one.
+_SWEEP_SECONDS_MAX = 30
 _BATCH = 100
 
 
@@ -37,7 +41,8 @@ class Sweeping:
 
     def sweep(self) -> int:
         """Settle everything that is due once; returns how many things were looked at."""
-        return self._sweep_attempts() + self._sweep_overdue() + self._sweep_challenges()
+        # What needs no acquirer comes first, so that a silent one delays nobody else.
+        return self._sweep_overdue() + self._sweep_challenges() + self._sweep_attempts()
 
     def _sweep_attempts(self) -> int:
         steps: dict[str, Callable[[Row[Any]], None]] = {
@@ -49,7 +54,10 @@ class Sweeping:
         }
         with self._desk.store.reading() as tx:
             due = tx.attempts.due(self._desk.now(), _BATCH)
+        until = self._desk.now() + timedelta(seconds=_SWEEP_SECONDS_MAX)
         for attempt in due:
+            if self._desk.now() > until:
+                break
             with self._desk.store.transaction() as tx:
                 mine = tx.attempts.claim(attempt, self._desk.now() + _SWEEP_LEASE)
                 attempt = tx.attempts.get(attempt.id)
@@ -67,7 +75,8 @@ class Sweeping:
         except (AcquirerUnreachable, WrongStatus) as error:
             log.info("sweep will look again", extra={"attempt": attempt.public_id, "reason": error.code})
             with self._desk.store.transaction() as tx:
-                tx.attempts.reschedule(attempt.id, self._desk.now() + backoff(attempt.tries))
+                longest = _REVERSAL_WAIT_MAX_SECONDS if attempt.status == AttemptStatus.REVERSING else 60
+                tx.attempts.reschedule(attempt.id, self._desk.now() + backoff(attempt.tries, longest))
 
     def _inquire(self, attempt: Row[Any]) -> None:
         """Ask what became of an authorisation nobody heard of; after five silences, undo it."""
@@ -82,6 +91,7 @@ class Sweeping:
             if attempt.tries < _INQUIRIES_MAX:
                 raise
             with self._desk.store.transaction() as tx:
+                row = tx.payments.take_by_id(row.id)
                 self._settling.reverse_soon(tx, row, tx.attempts.get(attempt.id))
             return
         self._settling.record(attempt.id, operation.op_id, answer)
@@ -107,19 +117,16 @@ class Sweeping:
             return
         now = self._desk.now()
         with self._desk.store.transaction() as tx:
-            attempt = tx.attempts.get(attempt.id)
+            row = tx.payments.take_by_id(row.id)
             tx.attempts.answer_operation(reversal.op_id, answer.outcome, now)
-            facts = {"response_family": "technical", "ended_at": now, "token": "", "next_at": None}
-            tx.attempts.move(attempt, AttemptStatus.REVERSED, **facts)
-            self._desk.note(tx, row, "attempt.reversed", attempt=attempt.public_id)
-            self._settling.reopen(tx, row)
+            self._settling.reversed(tx, row, tx.attempts.get(attempt.id))
 
     def _to_review(self, attempt: Row[Any]) -> None:
         """Leave it to people: the debt stays blocked until they have settled it with evidence."""
         with self._desk.store.transaction() as tx:
+            row = tx.payments.take_by_id(attempt.payment_id)
             attempt = tx.attempts.get(attempt.id)
             tx.attempts.move(attempt, AttemptStatus.REVIEW, next_at=None)
-            row = tx.payments.by_id(attempt.payment_id)
             self._desk.note(tx, row, "attempt.review", attempt=attempt.public_id)
         log.error("attempt needs a person", extra={"payment": row.public_id, "attempt": attempt.public_id})
 
@@ -130,7 +137,7 @@ class Sweeping:
         for public_id in overdue:
             # Another sweeper, or the payer, may have been faster.
             with suppress(WrongStatus), self._desk.store.transaction() as tx:
-                row = tx.payments.get(public_id)
+                row = tx.payments.take(public_id)
                 if row.status in (Status.CREATED, Status.OPENED) and row.expires_at <= now:
                     self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
         return len(overdue)
@@ -142,7 +149,7 @@ class Sweeping:
             stale = tx.attempts.stale_challenges(before, _BATCH)
         for payment_id in stale:
             with suppress(WrongStatus), self._desk.store.transaction() as tx:
-                row, front = tx.payments.by_id(payment_id), tx.attempts.front(payment_id)
+                row, front = tx.payments.take_by_id(payment_id), tx.attempts.front(payment_id)
                 if front is not None and front.status == AttemptStatus.AUTHENTICATING:
                     self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
         return len(stale)

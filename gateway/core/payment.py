@@ -117,6 +117,11 @@ def check_attempt_move(current: AttemptStatus, target: AttemptStatus) -> None:
         raise WrongStatus(f"an attempt cannot go from {current} to {target}")
 
 
+def normal_reference(reference: str) -> str:
+    """Fold the spellings of one reference together: case and inner blanks do not make another debt."""
+    return " ".join(reference.upper().split())
+
+
 class Kind(StrEnum):
     """What the money is for: a debt is paid once, a top-up repeats."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -74,6 +75,9 @@ class Store:
 
     def __init__(self, engine: Engine, payees: Mapping[str, Payee]) -> None:
         self.engine = engine
+        # One picture of the database for all the questions of one answer; SQLite's readers have it anyway.
+        snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+        self._read_only: dict[str, Any] = {**READ_ONLY, **snapshot}
         self._payees = payees
 
     def _payee(self, merchant: str) -> Payee:
@@ -103,7 +107,7 @@ class Store:
     def reading(self) -> Iterator[Transaction]:
         """Run a transaction that only reads; it waits for nobody."""
         try:
-            with self.engine.connect().execution_options(**READ_ONLY) as connection, connection.begin():
+            with self.engine.connect().execution_options(**self._read_only) as connection, connection.begin():
                 yield Transaction(connection, self._payee)
         except OperationalError as error:
             raise StoreBusy("the database did not answer in time") from error

@@ -6,12 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from gateway.core.errors import WrongStatus
+from gateway.core.payment import normal_reference
 from gateway.store import tables as t
-
-
-def normal(reference: str) -> str:
-    """Fold the spellings of one reference together: case and inner blanks do not make another debt."""
-    return " ".join(reference.upper().split())
 
 
 class Debts:
@@ -25,7 +21,7 @@ class Debts:
         asked = (
             select(t.debt)
             .where(t.debt.c.merchant_id == merchant, t.debt.c.fiscal_year == fiscal_year)
-            .where(t.debt.c.reference == normal(reference), t.debt.c.occurrence.not_like("pay%"))
+            .where(t.debt.c.reference == normal_reference(reference), t.debt.c.occurrence.not_like("pay%"))
             .order_by(t.debt.c.id.desc())
             .limit(1)
         )
@@ -38,7 +34,7 @@ class Debts:
             .values(
                 merchant_id=merchant,
                 fiscal_year=fiscal_year,
-                reference=normal(reference),
+                reference=normal_reference(reference),
                 occurrence=occurrence,
                 state="locked",
                 holder_id=holder,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, text, update
+from sqlalchemy import Connection, Row, String, bindparam, case, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.errors import NotFound
@@ -21,6 +21,7 @@ ranked AS (
   SELECT n.id, n.channel, n.target, row_number() OVER (PARTITION BY n.target ORDER BY n.next_at, n.id) AS place
   FROM notice AS n
   WHERE n.state = 'new' AND n.next_at <= :now AND (n.lease_until IS NULL OR n.lease_until <= :now)
+    AND (:lane = '' OR (n.channel = 'sms') = (:lane = 'codes'))
     AND (n.channel = 'sms' OR NOT EXISTS (
       SELECT 1 FROM notice AS older
       WHERE older.payment_id = n.payment_id AND older.channel = n.channel AND older.target = n.target
@@ -46,11 +47,18 @@ class Notices:
         """Insert a promise to tell somebody something."""
         self._db.execute(insert(t.notice).values(payment_id=payment_id, state="new", **facts))
 
-    def claim(self, lease: str, *, now: datetime, until: datetime, limit: int, per_target: int) -> list[Row[Any]]:
-        """Lease up to ``limit`` due notices to one deliverer until ``until``."""
+    def claim(  # noqa: PLR0913 - a claim is what these say
+        self, lease: str, *, now: datetime, until: datetime, limit: int, per_target: int, lane: str = ""
+    ) -> list[Row[Any]]:
+        """Lease up to ``limit`` due notices to one deliverer until ``until``.
+
+        :param lane: ``codes`` for SMS alone, ``others`` for everything else, empty for both
+        """
         lock = "FOR UPDATE OF n SKIP LOCKED" if self._db.dialect.name == "postgresql" else ""
         asked = text(_CLAIM.format(lock=lock)).bindparams(
-            bindparam("now", now, UtcDateTime()), bindparam("until", until, UtcDateTime())
+            bindparam("now", now, UtcDateTime()),
+            bindparam("until", until, UtcDateTime()),
+            bindparam("lane", lane, String()),
         )
         ids = self._db.execute(asked, {"lease": lease, "limit": limit, "per_target": per_target}).scalars().all()
         if not ids:

@@ -23,9 +23,9 @@ from gateway.core.payment import (
     RefundResult,
     Status,
     check_move,
+    normal_reference,
 )
 from gateway.store import tables as t
-from gateway.store.debts import normal
 
 PaymentRow = Row[Any]
 
@@ -48,6 +48,22 @@ class Payments:
         """Find one by its row id."""
         return self._db.execute(select(t.payment).where(t.payment.c.id == payment_id)).one()
 
+    def take(self, public_id: str) -> PaymentRow:
+        """Find one and make its other writers wait until this transaction is over. Raises :class:`NotFound`.
+
+        Whoever changes a payment, its attempts or its debts takes the payment first: one order of locks for everybody,
+        and what is read after it stays true. SQLite has one writer at a time anyway.
+        """
+        asked = select(t.payment).where(t.payment.c.public_id == public_id).with_for_update()
+        row = self._db.execute(asked).one_or_none()
+        if row is None:
+            raise NotFound("no such payment")
+        return row
+
+    def take_by_id(self, payment_id: int) -> PaymentRow:
+        """Do the same by the row id."""
+        return self._db.execute(select(t.payment).where(t.payment.c.id == payment_id).with_for_update()).one()
+
     def by_reference(self, merchants: frozenset[str], reference: str, limit: int = 50) -> list[PaymentRow]:
         """Find payments whose own reference, or one of whose debts', is ``reference``; newest first.
 
@@ -56,7 +72,7 @@ class Payments:
         lines = (
             select(t.line.c.payment_id)
             .join(t.debt, t.debt.c.id == t.line.c.debt_id)
-            .where(t.debt.c.merchant_id.in_(merchants), t.debt.c.reference == normal(reference))
+            .where(t.debt.c.merchant_id.in_(merchants), t.debt.c.reference == normal_reference(reference))
         )
         asked = (
             select(t.payment)
@@ -132,10 +148,6 @@ class Payments:
                 amount_cents=line.amount.cents,
             )
         )
-
-    def lock(self, payment_id: int) -> None:
-        """Make other writers of this payment wait until this transaction is over (SQLite's writers always do)."""
-        self._db.execute(select(t.payment.c.id).where(t.payment.c.id == payment_id).with_for_update())
 
     def move(self, row: PaymentRow, target: Status, **changes: object) -> None:
         """Move a payment from the status it was read in. Raises :class:`WrongStatus` if it is there no longer."""

@@ -50,9 +50,10 @@ class Refunds:
         return done.rowcount == 1
 
     def postpone(self, refund_id: int, next_at: datetime) -> None:
-        """Note that the acquirer was silent; the same message goes out again later."""
+        """Note that the acquirer was silent; the same message goes out again later, unless somebody heard the answer."""
         r = t.refund
-        self._db.execute(update(r).where(r.c.id == refund_id).values(status="unknown", next_at=next_at))
+        is_open = r.c.status.in_(("pending", "unknown"))
+        self._db.execute(update(r).where(r.c.id == refund_id, is_open).values(status="unknown", next_at=next_at))
 
     def due(self, now: datetime, limit: int) -> list[Row[Any]]:
         """Find the refunds whose answer is still missing."""

@@ -5,6 +5,7 @@ listens on a datagram socket of its own. Both may be lost without harm: a worker
 """
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
     # Only PostgreSQL's users pay for loading its driver.
     import psycopg
+
+log = logging.getLogger(__name__)
 
 _CHANNEL = "guichet_notice"
 
@@ -29,7 +33,11 @@ def caller(engine: Engine, directory: Path) -> Callable[[], None]:
 
 
 def _notify(engine: Engine) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    # What is called out is committed already; a call that cannot be made must not look like a failure of it.
+    with (
+        contextlib.suppress(SQLAlchemyError),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
         connection.execute(text(f"NOTIFY {_CHANNEL}"))
 
 
@@ -50,6 +58,7 @@ class Bell:
         # The deliverer's threads ring this one when a delivery has ended and the next in line may go.
         self._inner, self._ringer = socket.socketpair()
         self._ringer.setblocking(False)
+        self._url = ""
         if engine.dialect.name == "postgresql":
             self._url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         else:
@@ -57,10 +66,17 @@ class Bell:
 
     def _listen_on_socket(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = directory / f"{os.getpid()}.sock"
-        self._path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(self._path))
+        path = directory / f"{os.getpid()}.sock"
+        path.unlink(missing_ok=True)
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            ear.bind(str(path))
+        except OSError:
+            # Linux takes 107 bytes of path; below a deeper home the worker's own look must do.
+            ear.close()
+            log.warning("no socket to be woken by; deliveries may wait half a second", extra={"path": str(directory)})
+            return
+        self._path, self._socket = path, ear
 
     def ring(self) -> None:
         """Wake this worker from another of its threads."""
@@ -72,7 +88,7 @@ class Bell:
         ears: list[int] = [self._inner.fileno()]
         if self._socket is not None:
             ears.append(self._socket.fileno())
-        elif (listener := self._connected()) is not None:
+        elif self._url and (listener := self._connected()) is not None:
             ears.append(listener.fileno())
         ready, _, _ = select.select(ears, [], [], seconds)
         self._drain(ready)

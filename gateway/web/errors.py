@@ -97,9 +97,11 @@ def _unknown(_error: Exception) -> Response:
 def _busy(_error: StoreBusy) -> Response:
     log.warning("database busy")
     if _is_api():
-        response = problem(503, "store_busy", "Busy", "nothing was changed; send the same request again")
+        response = problem(
+            503, "store_busy", "Busy", "send the very same request again (same jti): it is carried out once"
+        )
     else:
-        message = _("The service is very busy. Nothing was debited by this click. Reload the page in a moment.")
+        message = _("The service is very busy. Reload the page in a moment: it shows where your payment stands.")
         response = error_page(503, _("Please try again"), message, "busy")
     response.headers["Retry-After"] = "1"
     return response
@@ -126,7 +128,11 @@ def _refused(error: HTTPException) -> Response:
 
 def _broken(error: InternalServerError) -> Response:
     reference = secrets.token_hex(4)
-    log.error("unexpected error", extra={"reference": reference, "reason": type(error.original_exception).__name__})
+    log.error(
+        "unexpected error",
+        exc_info=error.original_exception,
+        extra={"reference": reference, "reason": type(error.original_exception).__name__},
+    )
     if _is_api():
         return problem(500, "internal_error", "Internal error", f"reference {reference}; look the payment up")
     message = _("Something went wrong on our side. Reload the page: it shows where your payment stands.")

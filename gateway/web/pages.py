@@ -141,8 +141,15 @@ def _pay(token: str, payment: str) -> AnyResponse:
 
 
 def _authorise(payment: str) -> None:
-    """Ask the bank, for as long as a payer waits without wondering; the asking goes on behind the waiting page."""
-    future = services().background.submit(services().checkout.settling.authorise, payment)
+    """Ask the bank, for as long as a payer waits without wondering; the asking goes on behind the waiting page.
+
+    The intent is written here and now: whoever waits for a free thread is shown the waiting page too.
+    """
+    settling = services().checkout.settling
+    intent = settling.intend(payment)
+    if intent is None:
+        return
+    future = services().background.submit(settling.ask, intent)
     try:
         future.result(timeout=_PATIENCE_SECONDS)
     except StillWorking:

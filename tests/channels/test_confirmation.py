@@ -1,8 +1,10 @@
 """The confirmation as a receiver sees it, and what each answer of the receiver means."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -101,5 +103,33 @@ def test_a_silent_receiver_is_given_up_in_time(parts: Parts, notice: Notice, mon
         channel.deliver(local, datetime.now(UTC))
 
     given_up.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Notice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.channels.confirmation._TOTAL_SECONDS", 1.0)
+    channel = ConfirmationChannel(parts.dialects, allow_loopback=True)
+    cut_off = Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+                while not cut_off.wait(0.2):
+                    self.wfile.write(b"x")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Dripping)
+    Thread(target=server.serve_forever, daemon=True).start()
+    local = Notice(notice.id, notice.channel, f"http://127.0.0.1:{server.server_port}/", notice.result, notice.event)
+    began = monotonic()
+
+    with pytest.raises(DeliveryFailed):
+        channel.deliver(local, datetime.now(UTC))
+
+    assert monotonic() - began < 5
+    cut_off.set()
     server.shutdown()
     server.server_close()

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from gateway.core.money import AMOUNT_MAX
+from gateway.core.payment import normal_reference
 from gateway.dialects.native.addresses import URL_LENGTH_MAX, parse_address
 from gateway.dialects.native.merchant import Terms
 
@@ -163,7 +164,7 @@ class PaymentClaims(_Signing):
     def _lines_agree(cls, lines: list[LineClaims] | None, about: ValidationInfo) -> list[LineClaims] | None:
         if lines is None:
             return None
-        if len({line.reference for line in lines}) != len(lines):
+        if len({normal_reference(line.reference) for line in lines}) != len(lines):
             raise _fault("duplicate_reference")
         if "amount" in about.data and sum(line.amount for line in lines) != about.data["amount"]:
             raise _fault("sum_differs")

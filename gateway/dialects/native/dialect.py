@@ -47,15 +47,23 @@ class NativeDialect:
     name = "native"
 
     def __init__(
-        self, merchants: Mapping[str, NativeMerchant], keys: Keys, origin: str, *, loopback_allowed: bool = False
+        self,
+        merchants: Mapping[str, NativeMerchant],
+        keys: Keys,
+        origin: str,
+        *,
+        zone: ZoneInfo = PARIS,
+        loopback_allowed: bool = False,
     ) -> None:
         """Take everything this dialect will ever know.
 
         :param origin: this server's scheme, host and port, which requests name in ``aud``
+        :param zone: whose calendar last payable days are read in
         :param loopback_allowed: development only; merchants in test mode may then name addresses on this very machine
         """
         self._merchants, self._keys, self._origin = merchants, keys, origin.rstrip("/")
         self._authorship = Authorship(merchants, keys, origin)
+        self._zone = zone
         self._loopback_allowed = loopback_allowed
 
     def read(self, call: HttpCall, now: datetime) -> Command:
@@ -173,7 +181,7 @@ class NativeDialect:
 
     def _terms(self, merchant: NativeMerchant, now: datetime) -> Terms:
         loopback_allowed = self._loopback_allowed and merchant.mode is Mode.TEST
-        return Terms(merchant, now.astimezone(PARIS).date(), loopback_allowed)
+        return Terms(merchant, now.astimezone(self._zone).date(), loopback_allowed)
 
     def _confirmation_keys(self, merchant: str) -> ConfirmationKeys:
         """Take the merchant's own keys, or those of its portal when it has none."""

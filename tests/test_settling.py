@@ -1,0 +1,207 @@
+"""What happens when answers are late, lost or contradictory, and when two of our own hands meet."""
+
+import threading
+
+import pytest
+
+from gateway.acquirers import Answer
+from gateway.checkout import Stage
+from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
+from gateway.core.money import Money
+from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.dialects import Cancel, Refund, Signed
+from gateway.parts import Parts
+from tests.factories import CHALLENGE, SILENT_LOST, enter, open_payment, pay
+from tests.support.clock import Clock
+
+CAPTURED_AT_SECOND_TRY = "4000000800020002"
+
+
+def told(parts: Parts, payment: PaymentResult) -> PaymentResult:
+    return parts.checkout.opening.told(payment.id)
+
+
+def a_refund(payment: PaymentResult, cents: int, jti: str = "refund-1") -> Refund:
+    return Refund(payment.id, Money(cents), Signed("mairie-demo", jti, f"{cents}"))
+
+
+def silence(*_: object, **__: object) -> Answer:
+    raise AcquirerUnreachable("no answer")
+
+
+def test_a_settled_refund_is_not_reopened_by_a_late_silence(parts: Parts, clock: Clock) -> None:
+    paid = pay(parts, open_payment(parts))
+    parts.checkout.refunding.refund(a_refund(paid, 1000))
+    with parts.store.reading() as tx:
+        row = tx.payments.get(paid.id)
+        refund_id = 1
+        assert tx.refunds.get(refund_id).payment_id == row.id
+
+    with parts.store.transaction() as tx:
+        tx.refunds.postpone(refund_id, clock.now())
+
+    assert [refund.status for refund in told(parts, paid).refunds] == ["done"]
+
+
+def test_a_refund_waits_for_a_capture_that_did_not_work_yet(parts: Parts, clock: Clock) -> None:
+    paid = pay(parts, open_payment(parts), CAPTURED_AT_SECOND_TRY)
+
+    first = parts.checkout.refunding.refund(a_refund(paid, 1000))
+    clock.advance(hours=1, seconds=1)
+    parts.checkout.sweep()
+    clock.advance(minutes=2)
+    parts.checkout.sweep()
+
+    assert [refund.status for refund in first.refunds] == ["unknown"]
+    assert [refund.status for refund in told(parts, paid).refunds] == ["done"]
+
+
+def test_captured_money_is_not_captured_again(parts: Parts) -> None:
+    paid = pay(parts, open_payment(parts))
+    parts.checkout.sweep()
+    asked: list[object] = []
+    bank = parts.checkout.desk.acquirer
+    bank.capture = lambda *args, **_: asked.append(args)  # type: ignore[method-assign, assignment]
+    with parts.store.reading() as tx:
+        attempt = tx.attempts.money(tx.payments.get(paid.id).id)
+
+    done = parts.checkout.refunding._capturing.capture(attempt.id)
+
+    assert done
+    assert asked == []
+
+
+def test_a_database_that_fails_after_the_bank_was_asked_leaves_the_payer_waiting(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    payment = open_payment(parts)
+    enter(parts, payment)
+
+    def busy(*_: object) -> None:
+        raise StoreBusy("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.checkout.settling, "record", busy)
+        parts.checkout.settling.authorise(payment.id)
+    waiting = parts.checkout.paying.show(payment.id).stage
+    for _ in range(2):
+        clock.advance(seconds=61)
+        parts.checkout.sweep()
+
+    assert waiting is Stage.WAITING
+    assert parts.checkout.paying.show(payment.id).stage is Stage.PAID
+
+
+def test_a_bank_that_is_away_for_hours_is_asked_for_a_day(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = open_payment(parts)
+    bank = parts.checkout.desk.acquirer
+    pay(parts, payment, SILENT_LOST)
+    with monkeypatch.context() as patch:
+        patch.setattr(bank, "status", silence)
+        patch.setattr(bank, "reverse", silence)
+        for _ in range(60):
+            parts.checkout.sweep()
+            clock.advance(minutes=10)
+    away = told(parts, payment).attempts[0].status
+
+    for _ in range(30):
+        clock.advance(minutes=30)
+        parts.checkout.sweep()
+
+    assert away is AttemptStatus.REVERSING
+    assert told(parts, payment).attempts[0].status is AttemptStatus.REVERSED
+
+
+class TestReview:
+    @pytest.fixture
+    def payment(self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> PaymentResult:
+        payment = open_payment(parts, reference="FACT-1")
+        pay(parts, payment, SILENT_LOST)
+        monkeypatch.setattr(parts.checkout.desk.acquirer, "status", silence)
+        monkeypatch.setattr(parts.checkout.desk.acquirer, "reverse", silence)
+        for _ in range(60):
+            parts.checkout.sweep()
+            clock.advance(hours=4)
+        assert told(parts, payment).attempts[0].status is AttemptStatus.REVIEW
+        return payment
+
+    def test_people_may_find_that_it_was_approved(self, parts: Parts, payment: PaymentResult) -> None:
+        parts.checkout.settling.decide(payment.id, approved=True)
+
+        assert told(parts, payment).status is Status.PAID
+
+    def test_people_may_find_that_it_never_was(self, parts: Parts, payment: PaymentResult) -> None:
+        parts.checkout.settling.decide(payment.id, approved=False)
+
+        assert parts.checkout.paying.show(payment.id).stage in (Stage.REFUSED, Stage.EXPIRED)
+        assert open_payment(parts, reference="FACT-1").is_live
+
+    def test_what_is_not_in_review_is_not_decided(self, parts: Parts) -> None:
+        paid = pay(parts, open_payment(parts))
+
+        with pytest.raises(WrongStatus):
+            parts.checkout.settling.decide(paid.id, approved=False)
+
+
+def test_a_card_entered_while_the_merchant_cancels_comes_too_late(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = open_payment(parts)
+    cancelled, entering = threading.Event(), threading.Event()
+    bank = parts.checkout.desk.acquirer
+    enrol = bank.enrol
+
+    def slow_enrol(*args: object, **options: object) -> object:
+        entering.set()
+        cancelled.wait(10)
+        return enrol(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bank, "enrol", slow_enrol)
+    refused: list[Exception] = []
+
+    def enter_late() -> None:
+        try:
+            enter(parts, payment, CHALLENGE)
+        except WrongStatus as error:
+            refused.append(error)
+
+    payer = threading.Thread(target=enter_late)
+    payer.start()
+    entering.wait(10)
+    parts.checkout.refunding.cancel(Cancel(payment.id, Signed("mairie-demo", "cancel-1", "d")))
+    cancelled.set()
+    payer.join(10)
+
+    assert len(refused) == 1
+    assert told(parts, payment).attempts == ()
+
+
+def test_the_same_refund_at_once_is_taken_once_and_answered_alike(parts: Parts) -> None:
+    paid = pay(parts, open_payment(parts))
+    parts.checkout.sweep()
+    answers: list[PaymentResult] = []
+    start = threading.Barrier(4)
+
+    def ask() -> None:
+        start.wait(10)
+        answers.append(parts.checkout.refunding.refund(a_refund(paid, 1000)))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert len(answers) == 4
+    assert told(parts, paid).refunded_cents == 1000
+
+
+def test_a_confirmed_payment_shows_the_waiting_page_before_the_bank_is_asked(parts: Parts) -> None:
+    payment = open_payment(parts)
+    enter(parts, payment)
+
+    parts.checkout.settling.intend(payment.id)
+
+    assert parts.checkout.paying.show(payment.id).stage is Stage.WAITING
