@@ -68,7 +68,7 @@ def _where(exc_info: tuple[type[BaseException], BaseException, TracebackType | N
 
 def _scrub(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask what looks like a card number: the last line of defence, whose every hit is a bug."""
-    for field, value in line.items():
+    for field, value in list(line.items()):
         if isinstance(value, str):
             masked = _CARD_LIKE.sub(_mask, value)
             if masked != value:
