@@ -1,0 +1,163 @@
+"""A sleeping worker is woken, by a socket on SQLite and by LISTEN/NOTIFY on PostgreSQL; a lost call costs half a second."""
+
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from gateway.parts import Parts, build
+from gateway.settings import load
+from gateway.store import open_engine
+from gateway.store import tables as t
+from gateway.store.wake import Bell, caller
+from tests.factories import open_payment
+from tests.support.crash import Receiver, listening
+from tests.support.server import wait_until
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = open_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def listening_bell(engine: Engine, directory: Path) -> Iterator[Bell]:
+    bell = Bell(engine, directory)
+    # The first wait is when PostgreSQL's ear is opened.
+    bell.wait(0)
+    try:
+        yield bell
+    finally:
+        bell.close()
+
+
+def seconds(wait: Callable[[float], None], limit: float) -> float:
+    began = time.monotonic()
+    wait(limit)
+    return time.monotonic() - began
+
+
+def test_a_call_ends_the_sleep(engine: Engine, tmp_path: Path) -> None:
+    with listening_bell(engine, tmp_path / "wake") as bell:
+        threading.Timer(0.2, caller(engine, tmp_path / "wake")).start()
+
+        assert 0.1 < seconds(bell.wait, 10) < 5
+
+
+def test_a_call_made_just_before_the_sleep_is_not_lost(engine: Engine, tmp_path: Path) -> None:
+    with listening_bell(engine, tmp_path / "wake") as bell:
+        caller(engine, tmp_path / "wake")()
+
+        assert seconds(bell.wait, 10) < 5
+
+
+def test_a_call_wakes_every_worker(engine: Engine, tmp_path: Path) -> None:
+    pids = iter((1, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        # Two workers are two processes; here they only look so.
+        patch.setattr("gateway.store.wake.os.getpid", lambda: next(pids))
+        first, second = Bell(engine, tmp_path / "wake"), Bell(engine, tmp_path / "wake")
+    for bell in (first, second):
+        bell.wait(0)
+
+    caller(engine, tmp_path / "wake")()
+
+    assert max(seconds(bell.wait, 10) for bell in (first, second)) < 5
+    first.close()
+    second.close()
+
+
+def test_without_a_call_it_sleeps_for_as_long_as_it_was_told(engine: Engine, tmp_path: Path) -> None:
+    with listening_bell(engine, tmp_path / "wake") as bell:
+        assert 0.15 < seconds(bell.wait, 0.2) < 5
+
+
+def test_many_calls_end_one_sleep_only(engine: Engine, tmp_path: Path) -> None:
+    with listening_bell(engine, tmp_path / "wake") as bell:
+        for _ in range(20):
+            bell.ring()
+        bell.wait(5)
+
+        assert seconds(bell.wait, 0.2) > 0.15
+
+
+def test_the_ears_of_dead_workers_are_no_obstacle(database_url: str, tmp_path: Path) -> None:
+    engine, directory = open_engine(database_url), tmp_path / "wake"
+    directory.mkdir()
+    (directory / "99999.sock").write_bytes(b"not a socket any more")
+
+    caller(engine, directory)()
+
+    with listening_bell(engine, directory) as bell:
+        caller(engine, directory)()
+        assert seconds(bell.wait, 10) < 5
+    engine.dispose()
+
+
+def test_a_call_that_cannot_be_made_does_not_undo_what_was_committed(parts: Parts, tmp_path: Path) -> None:
+    payment = open_payment(parts)
+    dead = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
+    parts.outbox.wake = caller(dead, tmp_path)
+
+    parts.checkout.paying.cancel(payment.id)
+
+    assert parts.checkout.opening.told(payment.id).status == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="socket addresses are this short on Linux")
+def test_a_home_too_deep_for_a_socket_leaves_the_worker_its_own_look(tmp_path: Path) -> None:
+    engine = open_engine("sqlite://")
+    with listening_bell(engine, tmp_path / ("deep" * 30)) as bell:
+        assert 0.05 < seconds(bell.wait, 0.1) < 5
+    engine.dispose()
+
+
+@pytest.fixture
+def parts(home: Path, database_url: str) -> Iterator[Parts]:
+    """Live in the worker's own time."""
+    parts = build(load(home, {"GUICHET_DATABASE_URL": database_url}))
+    yield parts
+    parts.store.engine.dispose()
+
+
+def test_a_sleeping_worker_delivers_a_fresh_notice_within_a_second(
+    parts: Parts, home: Path, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {**os.environ, "GUICHET_DATABASE_URL": database_url}
+    log = home / "var/worker.log"
+    with listening(Receiver()) as receiver, log.open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "--home", str(home), "worker"], env=environ, stderr=output
+        )
+        wait_until(lambda: b"worker started" in log.read_bytes(), 60)
+        taken = [_time_to_deliver(parts, receiver) for _ in range(12)][2:]
+        worker.terminate()
+        worker.wait(20)
+
+    with capsys.disabled():
+        print(f"\nwoken ({parts.store.engine.dialect.name}): median {statistics.median(taken) * 1000:.0f} ms")  # noqa: T201 - a figure to read
+    assert statistics.median(taken) < 1
+    with parts.store.reading() as tx:
+        assert set(tx.connection.execute(select(t.notice.c.state)).scalars()) == {"sent"}
+
+
+def _time_to_deliver(parts: Parts, receiver: Receiver) -> float:
+    payment = open_payment(parts, notify_url=receiver.url)
+    time.sleep(0.6)
+    count = len(receiver.told)
+    began = time.monotonic()
+    parts.checkout.paying.cancel(payment.id)
+    while len(receiver.told) == count:
+        assert time.monotonic() - began < 20
+        time.sleep(0.001)
+    return time.monotonic() - began

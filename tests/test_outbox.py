@@ -1,0 +1,472 @@
+"""Promises are kept: on schedule, in order, with the same id and the same bytes, whoever dies on the way."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, select
+
+from gateway.channels import Notice
+from gateway.channels.confirmation import ConfirmationChannel
+from gateway.core.errors import DeliveryFailed, NotFound
+from gateway.core.money import Money
+from gateway.core.payment import PaymentResult
+from gateway.dialects import Refund, Signed
+from gateway.outbox import Deliverer, next_delay
+from gateway.parts import Parts
+from gateway.store import tables as t
+from tests.factories import CHALLENGE, FUNDS, a_card, enter, open_payment, pay
+from tests.support.clock import Clock
+from tests.support.crash import Receiver, listening, rises
+
+CONFIRMATION = "confirmation"
+NAMES = (CONFIRMATION, "payer_mail", "merchant_mail", "alarm_mail", "sms")
+
+
+class Postman:
+    """Every channel at once: keeps what it is given, or refuses it as told."""
+
+    name = "all"
+
+    def __init__(self, refuse: Callable[[Notice], DeliveryFailed | None] = lambda _: None) -> None:
+        self.given: list[Notice] = []
+        self.refuse = refuse
+
+    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+        self.given.append(notice)
+        if failure := self.refuse(notice):
+            raise failure
+
+    def of(self, channel: str) -> list[Notice]:
+        return [notice for notice in self.given if notice.channel == channel]
+
+
+def failing(notice: Notice) -> DeliveryFailed | None:
+    return DeliveryFailed("HTTP 500") if notice.channel == CONFIRMATION else None
+
+
+def turn(parts: Parts, postman: Postman) -> int:
+    """Run one turn of a worker to its end."""
+    deliverer = Deliverer(parts.store, dict.fromkeys(NAMES, postman), parts.now, outbox=parts.outbox)
+    claimed = deliverer.deliver_due()
+    deliverer.close()
+    return claimed
+
+
+def notices(parts: Parts, channel: str = CONFIRMATION) -> list[Row[Any]]:
+    with parts.store.reading() as tx:
+        return list(
+            tx.connection.execute(select(t.notice).where(t.notice.c.channel == channel).order_by(t.notice.c.id))
+        )
+
+
+def refund(parts: Parts, payment: PaymentResult, cents: int) -> None:
+    parts.checkout.sweep()
+    signed = Signed(payment.request.merchant, f"refund-{cents}-{payment.id}", f"digest {cents}")
+    parts.checkout.refunding.refund(Refund(payment.id, Money(cents), signed))
+
+
+class TestSchedule:
+    # Seconds between tries, as promised to merchants: 12 tries over 75 h 37 min 35 s.
+    CONFIRMATION_DELAYS = (5, 30, 120, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+    @pytest.mark.parametrize(
+        ("channel", "delays"),
+        [
+            (CONFIRMATION, CONFIRMATION_DELAYS),
+            ("payer_mail", (30, 300, 1500, 5400)),
+            ("merchant_mail", (30, 300, 1500, 5400)),
+            ("sms", (10,)),
+        ],
+    )
+    def test_each_wait_is_the_promised_one_give_or_take_a_tenth(self, channel: str, delays: tuple[int, ...]) -> None:
+        for tries, promised in enumerate(delays, start=1):
+            seen = [next_delay(channel, tries) for _ in range(200)]
+
+            seconds = [delay.total_seconds() for delay in seen if delay is not None]
+            assert len(seconds) == 200
+            assert promised * 0.9 <= min(seconds) < promised < max(seconds) <= promised * 1.1
+        assert next_delay(channel, len(delays) + 1) is None
+
+    def test_no_wait_is_shorter_than_the_one_before_but_perhaps_the_last(self) -> None:
+        waits = itertools.pairwise(self.CONFIRMATION_DELAYS[:-1])
+
+        assert all(shorter * 1.1 < longer * 0.9 for shorter, longer in waits)
+
+    def test_a_receiver_that_never_answers_well_is_asked_twelve_times_then_given_up(
+        self, parts: Parts, clock: Clock
+    ) -> None:
+        postman, moments = Postman(failing), []
+        pay(parts, open_payment(parts))
+        start = clock.now()
+        for _ in range(20):
+            before = len(postman.of(CONFIRMATION))
+            turn(parts, postman)
+            moments += [clock.now() - start] * (len(postman.of(CONFIRMATION)) - before)
+            (row,) = notices(parts)
+            clock.advance(seconds=max((row.next_at - clock.now()).total_seconds(), 0))
+
+        assert len(moments) == 12
+        assert timedelta(hours=68) < moments[-1] < timedelta(hours=84)
+        assert (row.state, row.tries, row.last_error) == ("dead", 12, "HTTP 500")
+
+    def test_nothing_goes_out_a_second_too_early(self, parts: Parts, clock: Clock) -> None:
+        postman = Postman(failing)
+        pay(parts, open_payment(parts))
+        turn(parts, postman)
+        clock.advance(seconds=4.4)
+
+        turn(parts, postman)
+
+        assert len(postman.of(CONFIRMATION)) == 1
+
+
+class TestReceivers:
+    """Over real HTTP, with the real channel."""
+
+    @pytest.fixture
+    def receiver(self) -> Iterator[Receiver]:
+        with listening(Receiver()) as receiver:
+            yield receiver
+
+    @staticmethod
+    def _send(parts: Parts) -> Row[Any]:
+        real = ConfirmationChannel(parts.dialects, allow_loopback=True)
+        others: Mapping[str, Any] = dict.fromkeys(NAMES, Postman())
+        deliverer = Deliverer(parts.store, {**others, CONFIRMATION: real}, parts.now, outbox=parts.outbox)
+        deliverer.deliver_due()
+        deliverer.close()
+        return notices(parts)[0]
+
+    @staticmethod
+    def _paid(parts: Parts, receiver: Receiver) -> None:
+        pay(parts, open_payment(parts, notify_url=receiver.url))
+
+    def test_gone_ends_it_at_once(self, parts: Parts, receiver: Receiver) -> None:
+        receiver.answer = lambda _: (410, {})
+        self._paid(parts, receiver)
+
+        row = self._send(parts)
+
+        assert (row.state, row.tries) == ("dead", 1)
+
+    @pytest.mark.parametrize(("asked", "waited"), [("120", 120), ("86400", 3600), ("0", 1)])
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_retry_after_is_obeyed_up_to_an_hour(
+        self, parts: Parts, receiver: Receiver, status: int, asked: str, waited: int
+    ) -> None:
+        receiver.answer = lambda _: (status, {"Retry-After": asked})
+        self._paid(parts, receiver)
+
+        row = self._send(parts)
+
+        assert row.next_at - parts.now() == timedelta(seconds=waited)
+
+    def test_an_unreadable_retry_after_is_no_retry_after(self, parts: Parts, receiver: Receiver) -> None:
+        receiver.answer = lambda _: (503, {"Retry-After": "Fri, 31 Dec 2038 23:59:59 GMT"})
+        self._paid(parts, receiver)
+
+        row = self._send(parts)
+
+        assert timedelta(seconds=4) < row.next_at - parts.now() < timedelta(seconds=6)
+
+    def test_every_try_carries_the_same_id_and_the_same_bytes(
+        self, parts: Parts, receiver: Receiver, clock: Clock
+    ) -> None:
+        receiver.answer = lambda number: (204 if number == 3 else 500, {})
+        self._paid(parts, receiver)
+        for _ in range(6):
+            row = self._send(parts)
+            clock.advance(minutes=6)
+
+        assert row.state == "sent"
+        assert len(receiver.told) == 4
+        assert len({(told.id, told.digest) for told in receiver.told}) == 1
+
+    def test_what_happens_later_does_not_change_what_was_promised(
+        self, parts: Parts, receiver: Receiver, clock: Clock
+    ) -> None:
+        receiver.answer = lambda number: (204 if number else 500, {})
+        payment = open_payment(parts, notify_url=receiver.url)
+        pay(parts, payment)
+        self._send(parts)
+        refund(parts, payment, 100)
+        clock.advance(seconds=6)
+
+        self._send(parts)
+
+        first, second = receiver.told[:2]
+        assert (first.id, first.digest) == (second.id, second.digest)
+
+
+class TestOrder:
+    def test_a_later_fact_waits_for_the_earlier_one(self, parts: Parts, clock: Clock) -> None:
+        is_down, postman = True, Postman(lambda notice: failing(notice) if is_down else None)
+        payment = open_payment(parts)
+        pay(parts, payment)
+        turn(parts, postman)
+        refund(parts, payment, 100)
+        refund(parts, payment, 200)
+        turn(parts, postman)
+        while_down = [notice.event.type for notice in postman.of(CONFIRMATION)]
+        is_down = False
+        for _ in range(4):
+            clock.advance(minutes=6)
+            turn(parts, postman)
+
+        assert while_down == ["payment.succeeded"]
+        assert [notice.event.type for notice in postman.of(CONFIRMATION)[1:]] == [
+            "payment.succeeded",
+            "payment.refunded",
+            "payment.refunded",
+        ]
+        assert rises([notice.event.seq for notice in postman.of(CONFIRMATION)[1:]])
+
+    def test_a_dead_notice_does_not_hold_up_the_later_ones(self, parts: Parts) -> None:
+        gone = DeliveryFailed("HTTP 410", again=False)
+        postman = Postman(lambda notice: gone if notice.event.type == "payment.succeeded" else None)
+        payment = open_payment(parts)
+        pay(parts, payment)
+        refund(parts, payment, 100)
+        turn(parts, postman)
+
+        turn(parts, postman)
+
+        assert [(row.state, row.tries) for row in notices(parts)] == [("dead", 1), ("sent", 1)]
+
+    def test_one_receiver_does_not_hold_up_another(self, parts: Parts) -> None:
+        postman = Postman(lambda notice: failing(notice) if "slow" in notice.target else None)
+        pay(parts, open_payment(parts, notify_url="http://127.0.0.1:8001/slow"))
+        pay(parts, open_payment(parts, notify_url="http://127.0.0.1:8001/quick"))
+
+        turn(parts, postman)
+
+        assert [row.state for row in notices(parts)] == ["new", "sent"]
+
+    def test_a_mail_does_not_wait_for_a_confirmation(self, parts: Parts) -> None:
+        postman = Postman(failing)
+        pay(parts, open_payment(parts))
+
+        turn(parts, postman)
+
+        assert [row.state for row in notices(parts, "payer_mail")] == ["sent"]
+
+
+class TestConcurrency:
+    def test_a_receiver_gets_two_at_a_time(self, parts: Parts) -> None:
+        for _ in range(5):
+            pay(parts, open_payment(parts))
+        postman = Postman()
+
+        turn(parts, postman)
+        after_one = len(postman.of(CONFIRMATION))
+        for _ in range(3):
+            turn(parts, postman)
+
+        assert after_one == 2
+        assert len({notice.id for notice in postman.of(CONFIRMATION)}) == 5
+
+    def test_notices_under_way_count_against_the_two(self, parts: Parts) -> None:
+        for _ in range(4):
+            pay(parts, open_payment(parts))
+        now, until = parts.now(), parts.now() + timedelta(seconds=60)
+        leases = []
+        for lease in ("a", "b", "c"):
+            with parts.store.transaction() as tx:
+                rows = tx.notices.claim(lease, now=now, until=until, limit=32, per_target=2)
+            leases.append([row for row in rows if row.channel == CONFIRMATION])
+
+        assert [len(rows) for rows in leases] == [2, 0, 0]
+
+    def test_a_receiver_that_hangs_leaves_room_for_the_others(self, parts: Parts) -> None:
+        release, seen = threading.Event(), []
+        for number in range(40):
+            target = "hanging" if number < 36 else f"healthy-{number}"
+            pay(parts, open_payment(parts, notify_url=f"http://127.0.0.1:8001/{target}"))
+
+        class Hanging(Postman):
+            def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+                if "hanging" in notice.target:
+                    release.wait(20)
+                elif notice.channel == CONFIRMATION:
+                    seen.append(notice.target)
+
+        deliverer = Deliverer(parts.store, dict.fromkeys(NAMES, Hanging()), parts.now, outbox=parts.outbox)
+        until = time.monotonic() + 10
+        while len(seen) < 4 and time.monotonic() < until:
+            deliverer.deliver_due()
+            time.sleep(0.02)
+        release.set()
+        deliverer.close()
+
+        assert len(seen) == 4
+
+
+class TestCrashes:
+    def test_what_a_dead_worker_held_is_sent_by_another_once_its_lease_is_over(
+        self, parts: Parts, clock: Clock
+    ) -> None:
+        pay(parts, open_payment(parts))
+        with parts.store.transaction() as tx:
+            until = clock.now() + timedelta(seconds=60)
+            held = tx.notices.claim("dead", now=clock.now(), until=until, limit=32, per_target=2)
+        postman = Postman()
+        clock.advance(seconds=59)
+        too_early = turn(parts, postman)
+        clock.advance(seconds=2)
+
+        turn(parts, postman)
+
+        assert too_early == 0
+        assert {(notice.id, notice.channel, notice.body) for notice in postman.given} == {
+            (row.event_id, row.channel, row.body) for row in held
+        }
+
+    def test_a_worker_that_comes_back_late_cannot_settle_what_another_holds(self, parts: Parts, clock: Clock) -> None:
+        pay(parts, open_payment(parts))
+        for lease in ("frozen", "quick"):
+            with parts.store.transaction() as tx:
+                until = clock.now() + timedelta(seconds=60)
+                rows = tx.notices.claim(lease, now=clock.now(), until=until, limit=32, per_target=2)
+            clock.advance(seconds=61)
+
+        with parts.store.transaction() as tx:
+            for row in rows:
+                tx.notices.bury(row.id, "frozen", "too late")
+
+        assert [(row.state, row.lease) for row in notices(parts)] == [("new", "quick")]
+
+    def test_a_channel_with_a_bug_does_not_stop_the_others(self, parts: Parts) -> None:
+        class Broken(Postman):
+            def deliver(self, notice: Notice, now: datetime) -> None:
+                if notice.channel == CONFIRMATION:
+                    raise ZeroDivisionError
+                super().deliver(notice, now)
+
+        pay(parts, open_payment(parts))
+        turn(parts, Broken())
+
+        (row,) = notices(parts)
+        assert (row.state, row.last_error) == ("new", "ZeroDivisionError")
+        assert [row.state for row in notices(parts, "payer_mail")] == ["sent"]
+
+
+class TestResend:
+    def test_it_goes_out_again_with_the_same_id_and_bytes(self, parts: Parts) -> None:
+        postman = Postman()
+        pay(parts, open_payment(parts))
+        turn(parts, postman)
+        with parts.store.transaction() as tx:
+            tx.notices.resend(notices(parts)[0].id, parts.now())
+
+        turn(parts, postman)
+
+        first, second = postman.of(CONFIRMATION)
+        assert (first.id, first.body) == (second.id, second.body)
+        assert first.body
+
+    def test_the_dead_rise(self, parts: Parts) -> None:
+        postman = Postman(lambda _: DeliveryFailed("HTTP 410", again=False))
+        pay(parts, open_payment(parts))
+        turn(parts, postman)
+        postman.refuse = lambda _: None
+        with parts.store.transaction() as tx:
+            tx.notices.resend(notices(parts)[0].id, parts.now())
+
+        turn(parts, postman)
+
+        assert [row.state for row in notices(parts)] == ["sent"]
+
+    def test_a_code_is_never_sent_again(self, parts: Parts) -> None:
+        enter(parts, open_payment(parts), CHALLENGE)
+        turn(parts, Postman())
+
+        with pytest.raises(NotFound), parts.store.transaction() as tx:
+            tx.notices.resend(notices(parts, "sms")[0].id, parts.now())
+
+
+class TestCodes:
+    """A one-time code waits sealed, is tried twice, and leaves nothing behind."""
+
+    @staticmethod
+    def _file_bytes(parts: Parts) -> bytes:
+        with parts.store.reading() as tx:
+            (row,) = tx.connection.execute(select(t.notice).where(t.notice.c.channel == "sms"))
+        return bytes(row.body)
+
+    def test_nobody_reads_the_code_in_the_database(self, parts: Parts) -> None:
+        enter(parts, open_payment(parts), CHALLENGE)
+        waiting = self._file_bytes(parts)
+
+        opened = parts.seal.open(waiting).decode()
+
+        code = opened.rpartition("#")[2].strip()
+        assert len(code) == 6
+        assert code.encode() not in waiting
+        assert b"Ville" not in waiting
+
+    def test_nothing_stays_of_a_code_that_was_sent(self, parts: Parts) -> None:
+        enter(parts, open_payment(parts), CHALLENGE)
+
+        turn(parts, Postman())
+
+        assert self._file_bytes(parts) == b""
+
+    def test_it_is_tried_twice_within_its_life_then_forgotten(self, parts: Parts, clock: Clock) -> None:
+        enter(parts, open_payment(parts), CHALLENGE)
+        postman = Postman(lambda _: DeliveryFailed("sms provider too slow"))
+        for _ in range(40):
+            turn(parts, postman)
+            clock.advance(seconds=15)
+
+        assert len(postman.of("sms")) == 2
+        (row,) = notices(parts, "sms")
+        assert (row.state, row.body) == ("dead", b"")
+
+    def test_a_new_code_does_not_wait_behind_one_that_is_stuck(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        with parts.store.transaction() as tx:
+            until = clock.now() + timedelta(seconds=60)
+            tx.notices.claim("dead worker", now=clock.now(), until=until, limit=32, per_target=2)
+        clock.advance(seconds=31)
+        parts.checkout.paying.resend_code(payment.id)
+        postman = Postman()
+
+        turn(parts, postman)
+
+        assert len(postman.of("sms")) == 1
+
+
+class TestWhoIsTold:
+    def test_each_end_is_told_to_the_merchant_and_only_good_news_is_mailed(self, parts: Parts, clock: Clock) -> None:
+        paid, cancelled, refused = open_payment(parts), open_payment(parts), open_payment(parts)
+        expired = open_payment(parts)
+        pay(parts, paid)
+        parts.checkout.paying.cancel(cancelled.id)
+        for _ in range(3):
+            parts.checkout.paying.change_card(refused.id)
+            parts.checkout.paying.enter_card(refused.id, a_card(FUNDS), scheme="", email="")
+            parts.checkout.settling.authorise(refused.id)
+        clock.advance(minutes=31)
+        parts.checkout.sweep()
+        postman = Postman()
+        for _ in range(4):
+            turn(parts, postman)
+
+        told = {notice.result.id: notice.event.type for notice in postman.of(CONFIRMATION)}
+        assert told == {
+            paid.id: "payment.succeeded",
+            cancelled.id: "payment.cancelled",
+            refused.id: "payment.refused",
+            expired.id: "payment.expired",
+        }
+        assert Counter(n.channel for n in postman.given if n.channel != CONFIRMATION) == {
+            "payer_mail": 1,
+            "merchant_mail": 1,
+        }

@@ -1,0 +1,237 @@
+"""The worker and what keeps it alive: nothing slow or broken on one side stops the other."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.acquirers import Answer
+from gateway.acquirers.simulator import Simulator
+from gateway.channels import Notice
+from gateway.checkout import Checkout
+from gateway.cli.supervisor import Supervisor
+from gateway.core.errors import StoreBusy
+from gateway.core.money import Money
+from gateway.core.payment import AttemptStatus, Status
+from gateway.outbox import Deliverer
+from gateway.parts import Parts
+from gateway.store.wake import Bell
+from gateway.worker import Worker
+from tests.factories import SILENT_APPROVED, open_payment, pay
+from tests.support.clock import Clock
+from tests.support.server import wait_until
+
+NAMES = ("confirmation", "payer_mail", "merchant_mail", "alarm_mail", "sms")
+
+
+class Recording:
+    """Every channel at once; notes when each notice came."""
+
+    name = "all"
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, float]] = []
+
+    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+        self.given.append((notice.result.id, time.monotonic()))
+
+
+class Hanging(Simulator):
+    """A bank whose line is open and silent until ``release`` is set."""
+
+    release: threading.Event
+    asked: threading.Event
+
+    def status(self, op_id: str, amount: Money) -> Answer:
+        self.asked.set()
+        self.release.wait(30)
+        return super().status(op_id, amount)
+
+
+@contextmanager
+def working(parts: Parts, checkout: Checkout, channel: Recording) -> Iterator[None]:
+    """Run a worker's whole life beside the body; it is stopped as an operator stops it."""
+    bell = Bell(parts.store.engine, parts.settings.var / "wake")
+    deliverer = Deliverer(parts.store, dict.fromkeys(NAMES, channel), parts.now, outbox=parts.outbox, on_done=bell.ring)
+    worker = Worker(parts.store, checkout, deliverer, bell, parts.now)
+    # Signals belong to the main thread; the worker's own handler is called in their place.
+    thread = threading.Thread(target=worker.work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def hanging(parts: Parts) -> tuple[Checkout, Hanging]:
+    bank = parts.checkout.desk.acquirer
+    assert isinstance(bank, Simulator)
+    bank.__class__ = Hanging
+    assert isinstance(bank, Hanging)
+    bank.release, bank.asked = threading.Event(), threading.Event()
+    return Checkout(replace(parts.checkout.desk, acquirer=bank)), bank
+
+
+class TestSweeping:
+    def test_a_bank_that_hangs_does_not_hold_up_deliveries(self, parts: Parts) -> None:
+        checkout, bank = hanging(parts)
+        channel = Recording()
+        pay(parts, open_payment(parts), SILENT_APPROVED)
+        with working(parts, checkout, channel):
+            assert bank.asked.wait(10)
+            cancelled = open_payment(parts)
+            parts.checkout.paying.cancel(cancelled.id)
+
+            wait_until(lambda: channel.given, 5)
+            bank.release.set()
+
+        assert channel.given[0][0] == cancelled.id
+
+    def test_it_settles_what_was_left_open(self, parts: Parts) -> None:
+        payment = pay(parts, open_payment(parts), SILENT_APPROVED)
+        with working(parts, parts.checkout, Recording()):
+            wait_until(lambda: parts.checkout.opening.told(payment.id).status is Status.PAID, 10)
+
+        attempt = parts.checkout.opening.told(payment.id).attempt
+        assert attempt is not None
+        assert attempt.status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURED)
+
+    @pytest.mark.parametrize("error", [StoreBusy("locked"), ZeroDivisionError()])
+    def test_a_sweep_that_breaks_does_not_stop_the_worker(self, parts: Parts, clock: Clock, error: Exception) -> None:
+        sweeps, channel = [], Recording()
+
+        class Breaking(Checkout):
+            def sweep(self) -> int:
+                sweeps.append(1)
+                raise error
+
+        with working(parts, Breaking(parts.checkout.desk), channel):
+            wait_until(lambda: len(sweeps) == 1, 5)
+            clock.advance(seconds=6)
+            wait_until(lambda: len(sweeps) == 2, 5)
+            pay(parts, open_payment(parts))
+            wait_until(lambda: channel.given, 5)
+
+        assert len(channel.given) >= 1
+
+    def test_a_beating_worker_makes_the_server_ready(self, parts: Parts, clock: Clock) -> None:
+        before = parts.faults()
+        with working(parts, parts.checkout, Recording()):
+            wait_until(lambda: not parts.faults(), 5)
+        clock.advance(seconds=21)
+
+        assert before == ("worker: no heartbeat; start `guichet worker`",)
+        assert parts.faults() == before
+
+
+class TestStopping:
+    def test_told_to_stop_it_finishes_what_is_under_way(self, parts: Parts) -> None:
+        begun, finished = threading.Event(), threading.Event()
+
+        class Slow(Recording):
+            def deliver(self, notice: Notice, now: datetime) -> None:
+                begun.set()
+                time.sleep(0.5)
+                super().deliver(notice, now)
+                finished.set()
+
+        parts.checkout.paying.cancel(open_payment(parts).id)
+        with working(parts, parts.checkout, Slow()):
+            assert begun.wait(10)
+
+        assert finished.is_set()
+        with parts.store.reading() as tx:
+            assert tx.notices.count_by_state() == {}
+
+    def test_sigterm_ends_a_real_worker_within_seconds(self, home: Path, database_url: str) -> None:
+        environ = {**os.environ, "GUICHET_DATABASE_URL": database_url}
+        log = home / "var/worker.log"
+        with log.open("wb") as output:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "--home", str(home), "worker"], env=environ, stderr=output
+            )
+        wait_until(lambda: b"worker started" in log.read_bytes(), 60)
+
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(20) == 0
+        assert list((home / "var/wake").glob("*.sock")) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+class TestSupervisor:
+    SLEEP: Mapping[str, list[str]] = {"sleeper": [sys.executable, "-c", "import time; time.sleep(60)"]}
+
+    @staticmethod
+    @contextmanager
+    def _supervising(commands: Mapping[str, list[str]]) -> Iterator[Supervisor]:
+        supervisor = Supervisor(commands, {})
+        supervisor.start()
+        watcher = threading.Thread(target=supervisor.watch, daemon=True)
+        watcher.start()
+        try:
+            yield supervisor
+        finally:
+            supervisor.stop()
+            watcher.join(5)
+
+    def test_what_was_killed_is_started_again(self) -> None:
+        with self._supervising(self.SLEEP):
+            first = wait_until(_children, 5)
+            os.kill(first.pop(), signal.SIGKILL)
+
+            wait_until(_differs(_children, first), 5)
+
+            assert len(_children()) == 1
+
+    def test_what_dies_at_once_is_not_started_all_the_time(self, tmp_path: Path) -> None:
+        count = tmp_path / "count"
+        dying = [sys.executable, "-c", f"open({str(count)!r}, 'a').write('x')"]
+        with self._supervising({"dying": dying}):
+            time.sleep(2.5)
+
+        assert 1 <= len(count.read_text()) <= 3
+
+    def test_its_children_end_with_it_however_it_ends(self, tmp_path: Path) -> None:
+        pid_file = tmp_path / "pid"
+        child = f"import os,time; open({str(pid_file)!r},'w').write(str(os.getpid())); time.sleep(60)"
+        program = (
+            "from gateway.cli.supervisor import Supervisor; import sys;"
+            f"Supervisor({{'child': [sys.executable, '-c', {child!r}]}}, {{}}).run()"
+        )
+        supervisor = subprocess.Popen([sys.executable, "-c", program])
+        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), 20))
+
+        supervisor.kill()
+        supervisor.wait()
+
+        wait_until(lambda: not _is_running(pid), 10)
+
+
+def _children() -> set[int]:
+    own = os.getpid()
+    tasks = Path(f"/proc/{own}/task").glob("*/children")
+    pids = {int(pid) for task in tasks for pid in task.read_text().split()}
+    return {pid for pid in pids if b"time.sleep(60)" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def _differs(look: Callable[[], set[int]], before: set[int]) -> Callable[[], bool]:
+    return lambda: bool(look() - before)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
