@@ -285,9 +285,6 @@ def foreign_numbers(count: int) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a process's memory as a file")
-@pytest.mark.xfail(
-    reason="glibc's thread cache is not overwritten on free (glibc.malloc.tcache_count), and cycles wait for the collector"
-)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_web_process_forgets_the_cards_it_saw(guichet: Guichet, home: Path) -> None:
     canary, numbers = Canary(guichet, home), foreign_numbers(20)

@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -12,6 +14,9 @@ from gateway.channels.inbox import Inbox
 
 # Ten megabytes: two hundred tickets.
 _SIZE_MAX = 10 * 1024 * 1024
+
+
+_Result = TypeVar("_Result")
 
 
 class Catcher:
@@ -26,23 +31,29 @@ class Catcher:
 
     def start(self) -> None:
         """Begin to listen. Raises :class:`OSError` when the port is taken."""
+        # Everything runs in the catcher's own thread: the caller's may have a loop of its own.
         self._loop = asyncio.new_event_loop()
-        try:
-            listening = self._loop.create_server(self._converse, self.host, self.port)
-            self._server = self._loop.run_until_complete(listening)
-        except OSError:
-            self._loop.close()
-            raise
-        self.port = int(self._server.sockets[0].getsockname()[1])
         self._thread = threading.Thread(target=self._loop.run_forever, name="catcher", daemon=True)
         self._thread.start()
+        try:
+            self._server = self._run(self._loop.create_server(self._converse, self.host, self.port))
+        except OSError:
+            self._end()
+            raise
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     def stop(self) -> None:
         """Stop listening, cut the conversations under way and end the thread."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._run(self._close())
+        self._run(self._loop.shutdown_default_executor())
+        self._end()
+
+    def _run(self, task: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(task, self._loop).result()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
     def __enter__(self) -> "Catcher":

@@ -4,6 +4,7 @@ A view parses, calls one verb of the checkout, and renders or redirects. When so
 click, the back button) the verb says so and the payer is shown where things stand.
 """
 
+import gc
 import logging
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as StillWorking
@@ -78,7 +79,10 @@ def act(token: str) -> AnyResponse:
     payment = services().links.payment_of(token)
     action = request.form.get("action", "pay")
     if action == "pay":
-        return _pay(token, payment)
+        reply = _pay(token, payment)
+        # What held the card may sit in reference cycles; freed now, it is overwritten now.
+        reply.call_on_close(gc.collect)
+        return reply
     if action == "return":
         return _return(token, payment)
     verbs: dict[str, Callable[[str], None]] = {

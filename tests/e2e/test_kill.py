@@ -1,6 +1,6 @@
 """Payments go on while processes are killed at random; afterwards three books are compared: ours, the bank's, the merchant's.
 
-``GUICHET_KILL_PAYMENTS=200`` makes it a long run, ``GUICHET_KILL_SEED`` repeats the order of the kills.
+``TEST_KILL_PAYMENTS=200`` makes it a long run, ``TEST_KILL_SEED`` repeats the order of the kills.
 """
 
 import os
@@ -31,9 +31,9 @@ from tests.support.crash import Guichet, Receiver, listening, rises
 from tests.support.portal import Portal
 from tests.support.server import free_ports
 
-PAYMENTS = int(os.environ.get("GUICHET_KILL_PAYMENTS", "24"))
-SEED = int(os.environ.get("GUICHET_KILL_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-PAYERS = 4
+PAYMENTS = int(os.environ.get("TEST_KILL_PAYMENTS", "24"))
+SEED = int(os.environ.get("TEST_KILL_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+PAYERS = 8
 # For each two dozen payments.
 KILLS = {"web": 8, "worker": 4, "master": 2, "catcher": 1}
 # An authorisation nobody recorded is looked into after 35 s, the notices of a dead worker after 60 s.
