@@ -200,7 +200,8 @@ class Paying:
             if counted and is_code(self._desk.code_key, typed, challenge.code_mac, self._bound(row, attempt)):
                 return self._authenticate(tx, row, attempt)
             self._desk.note(tx, row, "challenge.failed", attempt=attempt.public_id, tries=str(challenge.tries))
-            if challenge.tries >= TRIES_MAX:
+            # Only a guess that was compared ends the attempt: one that came too late must not overtake those that count.
+            if counted and challenge.tries >= TRIES_MAX:
                 self._desk.fail_authentication(tx, row, attempt, family="challenge_failed")
             return False
 
