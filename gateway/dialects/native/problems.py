@@ -71,7 +71,9 @@ ERRORS: Mapping[str, ErrorCard] = {
         "Our fault",
         "Send the same request again with the same jti; nothing is done twice. Tell us if it persists.",
     ),
-    "store_busy": ErrorCard(503, "Busy", "Nothing was changed. Send the same request again after Retry-After seconds."),
+    "store_busy": ErrorCard(
+        503, "Busy", "Send the very same request again, same jti, after Retry-After seconds: it counts once."
+    ),
     "acquirer_unreachable": ErrorCard(
         503, "Bank unreachable", "What became of it is not known yet. Read the payment later; do not ask anew."
     ),
