@@ -19,11 +19,12 @@ from gateway.metrics import REQUESTS, SECONDS
 from gateway.parts import Parts, build, load_settings
 from gateway.settings import Settings
 from gateway.web import Services, init_headers
-from gateway.web.entry import entry
+from gateway.web.entry import make_entry
 from gateway.web.errors import init_errors
 from gateway.web.ops import ops
 from gateway.web.pages import pages
 from gateway.web.rendering import init_rendering
+from gateway.web.signatures import Refusals
 from gateway.web.testkit import make_testkit
 from gateway.web.tickets import tickets
 
@@ -47,6 +48,7 @@ def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: S
     settings = settings or load_settings(home)
     parts = build(settings, now)
     app = _App("gateway", static_folder=str(home / "checkout_templates/static"), template_folder=None)
+    refusals = Refusals(settings.var / "signatures.jsonl", now)
     is_https = settings.base_url.startswith("https://")
     _configure(app, parts, is_https=is_https)
     app.extensions["gateway"] = Services(
@@ -58,16 +60,19 @@ def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: S
         now=now,
         faults=parts.faults,
         figures=parts.figures,
+        worded=parts.worded,
+        explain=refusals.add if settings.is_test_kit_on else lambda _: None,
     )
     init_rendering(app, home)
     init_headers(app, is_https=is_https)
     init_errors(app)
     csrf = CSRFProtect(app)
+    entry = make_entry(parts.dialects.values())
     csrf.exempt(entry)
     for blueprint in (entry, pages, tickets, ops):
         app.register_blueprint(blueprint)
     if settings.is_test_kit_on:
-        app.register_blueprint(make_testkit(parts.inbox, cards.load(home / "config/test_cards.toml")))
+        app.register_blueprint(make_testkit(parts.inbox, cards.load(home / "config/test_cards.toml"), refusals))
     _measure(app)
     if settings.web.proxies:
         hops = settings.web.proxies

@@ -22,6 +22,7 @@ from gateway.channels.alarm_text import alarm_text
 from gateway.core.errors import DeliveryFailed
 from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import Dialect
+from gateway.dialects.schedule import after
 from gateway.metrics import DELIVERIES
 from gateway.store import Store, Transaction
 
@@ -29,22 +30,20 @@ log = logging.getLogger(__name__)
 
 _MINUTE, _HOUR = 60, 3600
 
-# Seconds after each failed try before the next one; when the list is used up the notice is dead.
-CONFIRMATION_SCHEDULE = (
-    5, 30, 2 * _MINUTE, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR,
-)  # fmt: skip
+# Seconds after each failed try before the next one; confirmations go by the schedule of their dialect.
 MAIL_SCHEDULE = (30, 5 * _MINUTE, 25 * _MINUTE, 90 * _MINUTE)
 # A code lives five minutes: late, it is worthless, and the payer has a "send again" button.
 SMS_SCHEDULE = (10,)
 
-_SCHEDULES: Mapping[str, tuple[int, ...]] = {
-    "confirmation": CONFIRMATION_SCHEDULE,
+SCHEDULES: Mapping[str, tuple[int, ...]] = {
     "payer_mail": MAIL_SCHEDULE,
     "merchant_mail": MAIL_SCHEDULE,
     "alarm_mail": MAIL_SCHEDULE,
     "sms": SMS_SCHEDULE,
 }
+# Of the pause, at most: so that a receiver coming back is not met by everything at once.
 _JITTER = 0.1
+_JITTER_SECONDS_MAX = 30.0
 _RETRY_AFTER_MAX = _HOUR
 
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
@@ -53,18 +52,21 @@ AT_ONCE = 32
 CODES_AT_ONCE = 8
 PER_TARGET = 2
 
-PUBLIC_EVENTS = frozenset(
-    {"payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired", "payment.refunded"}
+# What a merchant may be told of; each dialect chooses.
+_NEWS = frozenset(
+    {
+        "payment.opened",
+        "payment.succeeded",
+        "payment.remittance_planned",
+        "payment.refused",
+        "payment.cancelled",
+        "payment.expired",
+        "payment.refunded",
+        "attempt.captured",
+        "attempt.declined",
+    }
 )
 _RECEIPTS = frozenset({"payment.succeeded", "payment.refunded"})
-
-
-@dataclass(frozen=True, slots=True)
-class Recipients:
-    """Where the news of one merchant's payments goes, beside the payer."""
-
-    notify_url: str = ""
-    managers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Parcel:
 class Outbox:
     """The one table of things still to be told.
 
+    :param managers: by merchant, who is mailed beside the payer
     :param wake: called after a promise is committed, so that a sleeping worker need not poll; may do nothing
     """
 
@@ -87,43 +90,50 @@ class Outbox:
         store: Store,
         *,
         dialects: Mapping[str, Dialect],
-        recipients: Mapping[str, Recipients],
+        managers: Mapping[str, tuple[str, ...]],
         now: Callable[[], datetime],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._dialects, self._recipients, self._now = store, dialects, recipients, now
+        self._store, self._dialects, self._managers, self._now = store, dialects, managers, now
         self.wake = wake
 
-    def announce(self, tx: Transaction, payment_id: int, result: PaymentResult, event: Event, dialect: str) -> None:
+    def announce(self, tx: Transaction, payment_id: int, event: Event, dialect: str) -> None:
         """Promise everybody concerned to be told of ``event``, in the transaction that made it true."""
-        if event.type not in PUBLIC_EVENTS:
+        if event.type not in _NEWS:
             return
-        for channel, target in self._targets(result, event):
-            body = self._dialects[dialect].confirmed(result, event) if channel == "confirmation" else b""
-            self.promise(tx, payment_id, event, Parcel(channel, target, body))
+        result = tx.payments.result(tx.payments.by_id(payment_id))
+        for channel, target in self._receipts(result, event):
+            self.promise(tx, payment_id, event, Parcel(channel, target))
+        spoken = self._dialects[dialect]
+        due_at, target = spoken.due(result, event), spoken.target(result)
+        if due_at is not None and target:
+            parcel = Parcel("confirmation", target, spoken.confirmed(result, event))
+            self.promise(tx, payment_id, event, parcel, due_at)
 
-    def _targets(self, result: PaymentResult, event: Event) -> list[tuple[str, str]]:
-        recipients = self._recipients.get(result.request.merchant, Recipients())
-        targets = []
-        if url := result.request.notify_url or recipients.notify_url:
-            targets.append(("confirmation", url))
-        if event.type in _RECEIPTS:
-            if result.email:
-                targets.append(("payer_mail", result.email))
-            targets.extend(("merchant_mail", manager) for manager in recipients.managers)
-        return targets
+    def _receipts(self, result: PaymentResult, event: Event) -> list[tuple[str, str]]:
+        if event.type not in _RECEIPTS:
+            return []
+        payer = [("payer_mail", result.email)] if result.email else []
+        managers = self._managers.get(result.request.merchant, ())
+        return [*payer, *(("merchant_mail", manager) for manager in managers)]
+
+    def retry_at(self, dialect: str, tries: int, now: datetime) -> datetime | None:
+        """Say when a confirmation of ``dialect`` that failed ``tries`` times goes out again."""
+        return self._dialects[dialect].retry_at(tries, now)
 
     def raise_alarm(self, tx: Transaction, row: Row[Any], reason: str) -> None:
         """Promise the merchant's managers to be told that a confirmation was given up; once per event."""
         result = tx.payments.result(tx.payments.by_id(row.payment_id))
         event = next(event for event in result.events if event.id == row.event_id)
         body = alarm_text(result, row.target, reason)
-        for manager in self._recipients.get(result.request.merchant, Recipients()).managers:
+        for manager in self._managers.get(result.request.merchant, ()):
             if not tx.notices.is_promised("alarm_mail", manager, event.id):
                 self.promise(tx, row.payment_id, event, Parcel("alarm_mail", manager, body))
 
-    def promise(self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel) -> None:
-        """Insert one notice, due at once, and wake a worker once it is durable."""
+    def promise(
+        self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel, due_at: datetime | None = None
+    ) -> None:
+        """Insert one notice, due at once unless told otherwise, and wake a worker once it is durable."""
         tx.after_commit.add(self.wake)
         tx.notices.add(
             payment_id,
@@ -132,7 +142,7 @@ class Outbox:
             channel=parcel.channel,
             target=parcel.target,
             body=parcel.body,
-            next_at=event.at,
+            next_at=due_at or event.at,
             created_at=event.at,
         )
 
@@ -209,7 +219,7 @@ class Deliverer:
     def _deliver(self, row: Row[Any], lease: str) -> None:
         """Send one notice and write down what came of it."""
         try:
-            self._channels[row.channel].deliver(self._notice(row), self._now())
+            reply = self._channels[row.channel].deliver(self._notice(row), self._now())
         except DeliveryFailed as error:
             self._failed(row, lease, error)
         except Exception as error:
@@ -217,7 +227,7 @@ class Deliverer:
             self._failed(row, lease, DeliveryFailed(type(error).__name__))
         else:
             with self._store.transaction() as tx:
-                tx.notices.finish(row.id, lease, self._now())
+                tx.notices.finish(row.id, lease, self._now(), reply or "")
             DELIVERIES.labels(row.channel, "delivered").inc()
             log.info("notice delivered", extra={"notice": row.event_id, "channel": row.channel, "tries": row.tries})
 
@@ -226,35 +236,52 @@ class Deliverer:
             result = tx.payments.result(tx.payments.by_id(row.payment_id))
         event = next(event for event in result.events if event.id == row.event_id)
         return Notice(
-            row.event_id, row.channel, row.target, result, event, row.body, is_repeat=row.delivered_at is not None
+            row.event_id,
+            row.channel,
+            row.target,
+            result,
+            event,
+            row.body,
+            is_repeat=row.delivered_at is not None,
+            tries=row.tries,
         )
 
     def _failed(self, row: Row[Any], lease: str, error: DeliveryFailed) -> None:
         """Schedule the next try, or give up and raise the alarm."""
-        delay = next_delay(row.channel, row.tries, error.retry_after_seconds)
+        next_at = self._next_at(row, error)
         facts = {"notice": row.event_id, "channel": row.channel, "tries": row.tries, "reason": str(error)[:200]}
-        if error.again and delay is not None:
+        if error.again and next_at is not None:
             with self._store.transaction() as tx:
-                tx.notices.postpone(row.id, lease, self._now() + delay, str(error))
+                tx.notices.postpone(row.id, lease, next_at, str(error), error.reply)
             DELIVERIES.labels(row.channel, "postponed").inc()
             log.warning("notice will be tried again", extra=facts)
             return
         with self._store.transaction() as tx:
-            if tx.notices.bury(row.id, lease, str(error)) and row.channel == "confirmation":
+            if tx.notices.bury(row.id, lease, str(error), error.reply) and row.channel == "confirmation":
                 self._outbox.raise_alarm(tx, row, str(error))
         DELIVERIES.labels(row.channel, "dead").inc()
         log.error("notice is dead", extra=facts)
 
+    def _next_at(self, row: Row[Any], error: DeliveryFailed) -> datetime | None:
+        """Say when to try again; ``None`` when this was the last try.
 
-def next_delay(channel: str, tries: int, retry_after_seconds: int | None = None) -> timedelta | None:
-    """Say how long to wait after the ``tries``-th failed try (first is 1); ``None`` when it was the last.
+        A receiver's ``Retry-After`` is obeyed up to an hour; the rest is the schedule of the channel, or of the dialect.
+        """
+        now = self._now()
+        if row.channel == "confirmation":
+            with self._store.reading() as tx:
+                dialect = tx.payments.by_id(row.payment_id).dialect
+            planned = self._outbox.retry_at(dialect, row.tries, now)
+        else:
+            planned = after(SCHEDULES[row.channel], row.tries, now)
+        if planned is None:
+            return None
+        if error.retry_after_seconds is not None:
+            return now + timedelta(seconds=min(max(error.retry_after_seconds, 1), _RETRY_AFTER_MAX))
+        return spread(planned, now)
 
-    A receiver's ``Retry-After`` is obeyed up to an hour; the rest is the schedule with ten per cent of jitter, so that
-    a receiver coming back is not met by everything at once.
-    """
-    schedule = _SCHEDULES[channel]
-    if tries > len(schedule):
-        return None
-    if retry_after_seconds is not None:
-        return timedelta(seconds=min(max(retry_after_seconds, 1), _RETRY_AFTER_MAX))
-    return timedelta(seconds=schedule[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - not a secret
+
+def spread(planned: datetime, now: datetime) -> datetime:
+    """Give a moment shortly after ``planned``: up to a tenth of the wait, half a minute at most."""
+    longest = min((planned - now).total_seconds() * _JITTER, _JITTER_SECONDS_MAX)
+    return planned + timedelta(seconds=random.uniform(0, longest))  # noqa: S311 - not a secret

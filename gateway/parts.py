@@ -4,8 +4,9 @@ Web, workers and commands share what ``build`` makes. Nothing here decides anyth
 """
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,14 +23,18 @@ from gateway.channels.inbox import Inbox
 from gateway.channels.sealed import Seal, SealedChannel
 from gateway.checkout import Checkout, Desk
 from gateway.clock import utc_now
-from gateway.core.errors import StoreBusy
-from gateway.dialects import Dialect
+from gateway.core.errors import SettingsError, StoreBusy
+from gateway.core.payment import PaymentResult
+from gateway.dialects import Dialect, House
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys
 from gateway.links import Links
-from gateway.outbox import Deliverer, Outbox, Recipients
+from gateway.outbox import Deliverer, Outbox
 from gateway.settings import Merchant, Settings
 from gateway.store import Store, open_engine, wake
+
+# Every dialect but the native one, which alone needs the key files.
+DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {}
 
 # Three missed beats of the worker (it beats every five seconds) and a margin.
 _WORKER_SILENCE = timedelta(seconds=20)
@@ -54,6 +59,15 @@ class Parts:
         """Make the part of a worker that carries notices out."""
         channels = {channel.name: channel for channel in _channels(self)}
         return Deliverer(self.store, channels, self.now, outbox=self.outbox, on_done=on_done)
+
+    def worded(self, result: PaymentResult) -> PaymentResult:
+        """Set the words of the payment's own dialect beside ours in its history (the fact ``dialect_code``)."""
+        speaker = self.dialects[result.dialect]
+        events = []
+        for event in result.events:
+            code = speaker.code(result, event)
+            events.append(replace(event, facts={**event.facts, "dialect_code": code}) if code else event)
+        return replace(result, events=tuple(events))
 
     def faults(self) -> tuple[str, ...]:
         """Say what keeps this server from taking payments."""
@@ -84,12 +98,12 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
     """Build everything below the web. Raises :class:`SettingsError` with every fault."""
     settings.var.mkdir(mode=0o700, exist_ok=True)
     keys = Keys.load(settings.home / "keys", now())
-    dialects: dict[str, Dialect] = {"native": _native(settings, keys)}
+    dialects = _dialects(settings, keys)
     engine = open_engine(settings.sqlalchemy_url)
     store = Store(engine, {merchant.id: merchant.payee for merchant in settings.merchants.values()})
-    recipients = {m.id: Recipients(m.notify_url, m.managers) for m in settings.merchants.values()}
+    managers = {merchant.id: merchant.managers for merchant in settings.merchants.values()}
     bell = wake.caller(engine, settings.var / "wake")
-    outbox = Outbox(store, dialects=dialects, recipients=recipients, now=now, wake=bell)
+    outbox = Outbox(store, dialects=dialects, managers=managers, now=now, wake=bell)
     seal = Seal(keys.secrets("seal"))
     desk = Desk(
         store=store,
@@ -114,6 +128,32 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
         inbox=Inbox(settings.var / "inbox"),
         now=now,
     )
+
+
+def _dialects(settings: Settings, keys: Keys) -> dict[str, Dialect]:
+    """Make every dialect with its merchants. All of them also speak the native one.
+
+    Raises :class:`SettingsError` with every fault.
+    """
+    house = House(settings.base_url, ZoneInfo(settings.timezone), settings.loopback_callbacks, secrets.token_bytes)
+    speakers: dict[str, dict[str, Merchant]] = {name: {} for name in ("native", *DIALECTS)}
+    faults: list[str] = []
+    for merchant in settings.merchants.values():
+        if merchant.dialect in speakers:
+            speakers[merchant.dialect][merchant.id] = merchant
+        else:
+            known = ", ".join(speakers)
+            faults.append(f"config/merchants.toml: merchants.{merchant.id}.dialect: unknown; choose among {known}")
+    dialects: dict[str, Dialect] = {}
+    dialects["native"] = _native(settings, keys)
+    for name, make in DIALECTS.items():
+        try:
+            dialects[name] = make(speakers[name], house)
+        except SettingsError as error:
+            faults.extend(f"config/merchants.toml: {fault}" for fault in error.faults)
+    if faults:
+        raise SettingsError(tuple(faults))
+    return dialects
 
 
 def _native(settings: Settings, keys: Keys) -> NativeDialect:

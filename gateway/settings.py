@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gateway.core.errors import SettingsError
 from gateway.core.payment import Mode, Payee
@@ -75,7 +84,8 @@ class Merchant(_Table):
     contact_email: str = ""
     contact_phone: str = ""
     mode: Mode = Mode.TEST
-    dialect: Literal["native"] = "native"
+    dialect: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,16}$")] = "native"
+    protocol: dict[str, JsonValue] = Field(default_factory=dict, description="what its dialect needs; checked by it")
     portal: MerchantId | None = None
     managers: tuple[Address, ...] = ()
     callback_urls: tuple[str, ...] = ()
@@ -89,6 +99,7 @@ class Merchant(_Table):
     always_review: bool = False
     allow_repeat: bool = False
     retry_lock_minutes: int = Field(0, ge=0, le=1440)
+    remittance: Literal["at_once", "evening"] = "at_once"
 
     @property
     def payee(self) -> Payee:

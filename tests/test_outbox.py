@@ -16,8 +16,8 @@ from gateway.channels.confirmation import ConfirmationChannel
 from gateway.core.errors import DeliveryFailed, NotFound
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult
-from gateway.dialects import Refund, Signed
-from gateway.outbox import Deliverer, next_delay
+from gateway.dialects import Refund, Signed, Which
+from gateway.outbox import SCHEDULES, Deliverer, spread
 from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.factories import CHALLENGE, FUNDS, a_card, enter, open_payment, pay
@@ -68,35 +68,38 @@ def notices(parts: Parts, channel: str = CONFIRMATION) -> list[Row[Any]]:
 def refund(parts: Parts, payment: PaymentResult, cents: int) -> None:
     parts.checkout.sweep()
     signed = Signed(payment.request.merchant, f"refund-{cents}-{payment.id}", f"digest {cents}")
-    parts.checkout.refunding.refund(Refund(payment.id, Money(cents), signed))
+    parts.checkout.refunding.refund(Refund(Which(payment=payment.id), Money(cents), signed), "native")
 
 
 class TestSchedule:
     # Seconds between tries, as promised to merchants: 12 tries over 75 h 37 min 35 s.
     CONFIRMATION_DELAYS = (5, 30, 120, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
-    @pytest.mark.parametrize(
-        ("channel", "delays"),
-        [
-            (CONFIRMATION, CONFIRMATION_DELAYS),
-            ("payer_mail", (30, 300, 1500, 5400)),
-            ("merchant_mail", (30, 300, 1500, 5400)),
-            ("sms", (10,)),
-        ],
-    )
-    def test_each_wait_is_the_promised_one_give_or_take_a_tenth(self, channel: str, delays: tuple[int, ...]) -> None:
-        for tries, promised in enumerate(delays, start=1):
-            seen = [next_delay(channel, tries) for _ in range(200)]
+    def test_confirmations_wait_as_promised(self, parts: Parts, clock: Clock) -> None:
+        native, now = parts.dialects["native"], clock.now()
 
-            seconds = [delay.total_seconds() for delay in seen if delay is not None]
-            assert len(seconds) == 200
-            assert promised * 0.9 <= min(seconds) < promised < max(seconds) <= promised * 1.1
-        assert next_delay(channel, len(delays) + 1) is None
+        waits = [native.retry_at(tries, now) for tries in range(1, 13)]
+
+        assert waits == [*(now + timedelta(seconds=wait) for wait in self.CONFIRMATION_DELAYS), None]
+
+    def test_mails_and_codes_wait_as_promised(self) -> None:
+        mail = (30, 300, 1500, 5400)
+
+        assert dict(SCHEDULES) == {"payer_mail": mail, "merchant_mail": mail, "alarm_mail": mail, "sms": (10,)}
+
+    @pytest.mark.parametrize(("wait", "latest"), [(5, 0.5), (300, 30), (86400, 30)])
+    def test_a_wait_is_a_little_longer_each_time_never_shorter(self, wait: int, latest: float, clock: Clock) -> None:
+        now = clock.now()
+        planned = now + timedelta(seconds=wait)
+
+        late = [(spread(planned, now) - planned).total_seconds() for _ in range(200)]
+
+        assert 0 <= min(late) < latest / 2 < max(late) <= latest
 
     def test_no_wait_is_shorter_than_the_one_before_but_perhaps_the_last(self) -> None:
         waits = itertools.pairwise(self.CONFIRMATION_DELAYS[:-1])
 
-        assert all(shorter * 1.1 < longer * 0.9 for shorter, longer in waits)
+        assert all(shorter * 1.1 < longer for shorter, longer in waits)
 
     def test_a_receiver_that_never_answers_well_is_asked_twelve_times_then_given_up(
         self, parts: Parts, clock: Clock

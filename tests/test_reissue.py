@@ -73,12 +73,12 @@ def test_a_confirmation_given_up_rings_once_at_the_merchants(parts: Parts) -> No
 
 def test_a_refund_is_told_to_payer_and_manager_with_its_own_ticket(parts: Parts) -> None:
     from gateway.core.money import Money
-    from gateway.dialects import Refund, Signed
+    from gateway.dialects import Refund, Signed, Which
 
     paid = pay(parts, open_payment(parts))
     deliver(parts)
-    command = Refund(paid.id, Money(1000), Signed("mairie-demo", "refund-1", "d"))
-    parts.checkout.refunding.refund(command)
+    command = Refund(Which(payment=paid.id), Money(1000), Signed("mairie-demo", "refund-1", "d"))
+    parts.checkout.refunding.refund(command, "native")
 
     deliver(parts)
 

@@ -9,7 +9,7 @@ from gateway.checkout import Stage
 from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
-from gateway.dialects import Cancel, Refund, Signed
+from gateway.dialects import Cancel, Refund, Signed, Which
 from gateway.parts import Parts
 from tests.factories import CHALLENGE, SILENT_LOST, enter, open_payment, pay
 from tests.support.clock import Clock
@@ -22,7 +22,7 @@ def told(parts: Parts, payment: PaymentResult) -> PaymentResult:
 
 
 def a_refund(payment: PaymentResult, cents: int, jti: str = "refund-1") -> Refund:
-    return Refund(payment.id, Money(cents), Signed("mairie-demo", jti, f"{cents}"))
+    return Refund(Which(payment=payment.id), Money(cents), Signed("mairie-demo", jti, f"{cents}"))
 
 
 def silence(*_: object, **__: object) -> Answer:
@@ -31,7 +31,7 @@ def silence(*_: object, **__: object) -> Answer:
 
 def test_a_settled_refund_is_not_reopened_by_a_late_silence(parts: Parts, clock: Clock) -> None:
     paid = pay(parts, open_payment(parts))
-    parts.checkout.refunding.refund(a_refund(paid, 1000))
+    parts.checkout.refunding.refund(a_refund(paid, 1000), "native")
     with parts.store.reading() as tx:
         row = tx.payments.get(paid.id)
         refund_id = 1
@@ -46,7 +46,7 @@ def test_a_settled_refund_is_not_reopened_by_a_late_silence(parts: Parts, clock:
 def test_a_refund_waits_for_a_capture_that_did_not_work_yet(parts: Parts, clock: Clock) -> None:
     paid = pay(parts, open_payment(parts), CAPTURED_AT_SECOND_TRY)
 
-    first = parts.checkout.refunding.refund(a_refund(paid, 1000))
+    first = parts.checkout.refunding.refund(a_refund(paid, 1000), "native")
     clock.advance(hours=1, seconds=1)
     parts.checkout.sweep()
     clock.advance(minutes=2)
@@ -170,7 +170,7 @@ def test_a_card_entered_while_the_merchant_cancels_comes_too_late(
     payer = threading.Thread(target=enter_late)
     payer.start()
     entering.wait(10)
-    parts.checkout.refunding.cancel(Cancel(payment.id, Signed("mairie-demo", "cancel-1", "d")))
+    parts.checkout.refunding.cancel(Cancel(Which(payment=payment.id), Signed("mairie-demo", "cancel-1", "d")), "native")
     cancelled.set()
     payer.join(10)
 
@@ -186,7 +186,7 @@ def test_the_same_refund_at_once_is_taken_once_and_answered_alike(parts: Parts) 
 
     def ask() -> None:
         start.wait(10)
-        answers.append(parts.checkout.refunding.refund(a_refund(paid, 1000)))
+        answers.append(parts.checkout.refunding.refund(a_refund(paid, 1000), "native"))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:

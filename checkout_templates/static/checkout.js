@@ -292,6 +292,13 @@ function start() {
     number.addEventListener("change", changed);
     changed();
   }
+  const leave = document.querySelector("form[data-leave]");
+  if (leave) leave.requestSubmit();
+  const close = document.querySelector("[data-close]");
+  if (close && window.opener) {
+    close.hidden = false;
+    close.addEventListener("click", () => window.close());
+  }
   const expiry = document.getElementById("expiry");
   if (expiry) expiry.addEventListener("input", (event) => slashExpiry(expiry, event));
   const email = document.getElementById("email");

@@ -20,6 +20,7 @@ class Notice:
     :ivar result: the payment as it stands
     :ivar event: the fact that is told
     :ivar is_repeat: it was delivered before, and a person asked for it once more
+    :ivar tries: which try this is; the first is 1
     :ivar body: bytes made once and kept over all tries, for the channels that have them (a confirmation, an SMS in UTF-8)
     """
 
@@ -30,6 +31,7 @@ class Notice:
     event: Event
     body: bytes = b""
     is_repeat: bool = False
+    tries: int = 1
 
 
 class Channel(Protocol):
@@ -37,8 +39,8 @@ class Channel(Protocol):
 
     name: str
 
-    def deliver(self, notice: Notice, now: datetime) -> None:
-        """Bring the notice out, once.
+    def deliver(self, notice: Notice, now: datetime) -> str | None:
+        """Bring the notice out, once, and give the beginning of the receiver's answer where there is one.
 
         Raises :class:`~gateway.core.errors.DeliveryFailed`.
         """

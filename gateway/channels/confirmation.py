@@ -1,8 +1,8 @@
-"""The confirmation: a signed POST to the merchant's own address, as its dialect words it.
+"""The confirmation: a call to the merchant's own address, as its dialect words it.
 
 Only addresses the merchant registered come here. The name is resolved once, the address checked against the special
 ranges and connected to as checked; redirects and proxy variables are not followed. What the receiver answers is judged
-by its status alone.
+by the dialect, from its status and the beginning of its body.
 """
 
 import socket
@@ -27,6 +27,8 @@ _TIMEOUT = (3.0, 12.0)
 _TOTAL_SECONDS = 15.0
 _GONE = 410
 _BODY_MAX = 16 * 1024
+# Characters kept of an answer, for whoever asks what the merchant said.
+REPLY_MAX = 500
 
 
 class _UnderWay(threading.local):
@@ -91,10 +93,10 @@ class ConfirmationChannel:
         kept: HTTPSession = self._local.session
         return kept
 
-    def deliver(self, notice: Notice, now: datetime) -> None:
-        """Post the notice once. Raises :class:`DeliveryFailed` for anything but a 2xx."""
+    def deliver(self, notice: Notice, now: datetime) -> str:
+        """Make the call once. Raises :class:`DeliveryFailed` unless the answer means "I have it"."""
         dialect = self._dialects[notice.result.dialect]
-        call = dialect.delivery(notice.result, notice.id, notice.body, now)
+        call = dialect.delivery(notice.result, notice.id, notice.body, notice.tries, now)
         connections: list[HTTPConnection] = []
         _under_way.connections = connections
         is_over = threading.Event()
@@ -103,30 +105,32 @@ class ConfirmationChannel:
         deadline.start()
         try:
             with self._session().request(
-                call.method, notice.target, data=call.body, headers=dict(call.headers), stream=True
+                call.method, call.url or notice.target, data=call.body, headers=dict(call.headers), stream=True
             ) as reply:
-                self._judge(reply)
+                said = _judge(reply, dialect)
         except requests.RequestException as error:
             raise DeliveryFailed(type(error).__name__) from error
         finally:
             deadline.cancel()
         if is_over.is_set():
             raise DeliveryFailed("Timeout")
+        return said
 
-    @staticmethod
-    def _judge(reply: requests.Response) -> None:
-        if 200 <= reply.status_code < 300:
-            # Read what little there is, so that the connection can be used again; never more.
-            length = reply.headers.get("Content-Length", "")
-            if length.isdigit() and int(length) <= _BODY_MAX:
-                reply.content  # noqa: B018 - reading is the point
-            return
-        after = reply.headers.get("Retry-After", "")
-        raise DeliveryFailed(
-            f"HTTP {reply.status_code}",
-            again=reply.status_code != _GONE,
-            retry_after_seconds=int(after) if after.isdigit() and reply.status_code in (429, 503) else None,
-        )
+
+def _judge(reply: requests.Response, dialect: Dialect) -> str:
+    """Give the beginning of an answer that means "I have it"."""
+    # Little is read, so that the connection can be used again; what is longer is cut off with it.
+    body = reply.raw.read(_BODY_MAX, decode_content=True) or b""
+    said = body.decode("utf-8", "replace").replace("\0", "")[:REPLY_MAX]
+    if dialect.received(reply.status_code, body):
+        return said
+    after = reply.headers.get("Retry-After", "")
+    raise DeliveryFailed(
+        f"HTTP {reply.status_code}",
+        again=reply.status_code != _GONE,
+        retry_after_seconds=int(after) if after.isdigit() and reply.status_code in (429, 503) else None,
+        reply=said,
+    )
 
 
 def _cut(connections: Iterable[HTTPConnection], is_over: threading.Event) -> None:

@@ -31,6 +31,8 @@ class Capturing:
             attempt = tx.attempts.get(attempt_id)
             if attempt.status not in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
                 return True
+            if tx.attempts.operation(attempt.id, "reverse"):
+                raise WrongStatus("the authorisation is being undone")
             target = tx.attempts.operation(attempt.id, "authorise")
             operation = tx.attempts.operation(attempt.id, "capture")
             # After silence the same message goes out again; after a clear no, a new one: an acquirer repeats its answers.

@@ -13,7 +13,7 @@ from gateway.acquirers import Acquirer
 from gateway.core.errors import NotFound
 from gateway.core.payment import AttemptStatus, Event, Status
 from gateway.dialects import Signed
-from gateway.outbox import PUBLIC_EVENTS, Outbox
+from gateway.outbox import Outbox
 from gateway.settings import Merchant
 from gateway.store import Store, Transaction
 from gateway.store.payments import PaymentRow
@@ -25,6 +25,9 @@ _NEWS = {
     Status.CANCELLED: "payment.cancelled",
     Status.EXPIRED: "payment.expired",
 }
+
+# When the simulated bank closes its day, by the treasury's clock.
+SETTLEMENT = time(22, 30)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,25 @@ class Desk:
     def note(self, tx: Transaction, row: PaymentRow, kind: str, **facts: str) -> Event:
         """Append a fact to a payment's history, and promise the news of it to those who must know."""
         event = tx.payments.record(row.id, self.new_id("evt"), kind, self.now(), facts)
-        if kind in PUBLIC_EVENTS:
-            result = tx.payments.result(tx.payments.by_id(row.id))
-            self.outbox.announce(tx, row.id, result, event, row.dialect)
+        self.outbox.announce(tx, row.id, event, row.dialect)
         return event
+
+    def capture_at(self, row: PaymentRow) -> datetime | None:
+        """Say when money approved now is paid out; ``None`` when the merchant will say so."""
+        now, merchant = self.now(), self.merchants.get(row.merchant_id)
+        if row.capture_by_hand:
+            return None
+        if row.capture_days:
+            return now + timedelta(days=row.capture_days)
+        return self.evening(now) if merchant and merchant.remittance == "evening" else now
+
+    def evening(self, now: datetime) -> datetime:
+        """Say when the next settlement is: what was captured before it can no longer be taken back unseen."""
+        local = now.astimezone(self.zone)
+        tonight = datetime.combine(local.date(), SETTLEMENT, self.zone)
+        if tonight <= local:
+            tonight = datetime.combine(local.date() + timedelta(days=1), SETTLEMENT, self.zone)
+        return tonight.astimezone(now.tzinfo)
 
     def keep_signed(self, tx: Transaction, signed: Signed, kind: str, row: PaymentRow) -> None:
         """Remember, for ever, which payment a signed request was about."""
@@ -110,9 +128,9 @@ class Desk:
         if tx.attempts.count_refused(row.id) >= row.attempts_max:
             self.close(tx, tx.payments.by_id(row.id), Status.FAILED, why=family)
 
-    def deadline(self, merchant: Merchant, pay_before: date | None, now: datetime) -> datetime:
-        """Say until when a new page may be used: the merchant's minutes, cut at the end of the last payable day."""
-        until = now + timedelta(minutes=merchant.page_minutes)
+    def deadline(self, page_minutes: int, pay_before: date | None, now: datetime) -> datetime:
+        """Say until when a new page may be used: so many minutes, cut at the end of the last payable day."""
+        until = now + timedelta(minutes=page_minutes)
         if pay_before is None:
             return until
         midnight = datetime.combine(pay_before + timedelta(days=1), time(), self.zone)

@@ -3,9 +3,9 @@
 import logging
 
 from gateway.checkout.desk import Desk
-from gateway.core.errors import NotFound, RequestConflict, WrongStatus
-from gateway.core.payment import LIVE, Kind, Line, PaymentRequest, PaymentResult, Status, normal_reference
-from gateway.dialects import Open
+from gateway.core.errors import RequestConflict, WrongStatus
+from gateway.core.payment import LIVE, Kind, Line, PaymentResult, Status, normal_reference
+from gateway.dialects import LookUp, Open, Resume
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 
@@ -41,13 +41,13 @@ class Opening:
                 if seen.kind != "open" or seen.digest != signed.digest:
                     raise RequestConflict("jti_reused", "draw a new jti for each new request")
                 return tx.payments.result(tx.payments.by_id(seen.payment_id)), False
-            row = self._twin(tx, command)
+            row = self._twin(tx, command) if command.resumes else None
             created = row is None
             if row is None:
                 row = self._insert(tx, command, dialect)
             self._desk.keep_signed(tx, signed, "open", row)
             if created:
-                self._desk.note(tx, row, "payment.created", dialect=dialect)
+                self._desk.note(tx, row, "payment.created", dialect=dialect, **command.marks)
                 log.info("payment created", extra={"payment": row.public_id, "merchant": row.merchant_id})
             return tx.payments.result(row if not created else tx.payments.by_id(row.id)), created
 
@@ -67,6 +67,16 @@ class Opening:
         self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
         return True
 
+    def _gives_way(self, tx: Transaction, holder: int, replaced: frozenset[Status]) -> bool:
+        """Free a debt whose page has run out, or whose payment nobody is being debited for and the merchant asks anew."""
+        if self._expired(tx, holder):
+            return True
+        row = tx.payments.take_by_id(holder)
+        if row.status not in replaced:
+            return False
+        self._desk.give_up(tx, row, Status.CANCELLED, by="merchant", why="a newer request took its place")
+        return True
+
     def _insert(self, tx: Transaction, command: Open, dialect: str) -> PaymentRow:
         desk, request, now = self._desk, command.request, self._desk.now()
         merchant = desk.merchant(request.merchant)
@@ -76,20 +86,22 @@ class Opening:
             dialect=dialect,
             mode=merchant.mode,
             digest=command.signed.digest,
+            handle=command.handle,
             created_at=now,
-            expires_at=desk.deadline(merchant, request.pay_before, now),
+            expires_at=desk.deadline(command.page_minutes or merchant.page_minutes, request.pay_before, now),
             attempts_max=merchant.attempts_max,
         )
         row = tx.payments.by_id(payment_id)
         # One order of locking for everybody, so that two payments of the same debts cannot wait for each other.
         for position, line in sorted(enumerate(request.lines), key=lambda pair: normal_reference(pair[1].reference)):
-            debt_id = self._take(tx, request, line, row)
+            debt_id = self._take(tx, command, line, row)
             tx.payments.add_line(payment_id, position, debt_id, line)
         return row
 
-    def _take(self, tx: Transaction, request: PaymentRequest, line: Line, row: PaymentRow) -> int:
+    def _take(self, tx: Transaction, command: Open, line: Line, row: PaymentRow) -> int:
         """Lock one debt for the payment ``row``."""
-        year, now = request.fiscal_year, self._desk.now()
+        request, now = command.request, self._desk.now()
+        year = request.fiscal_year
         if request.kind is Kind.TOP_UP:
             return tx.debts.add(request.merchant, year, line.reference, row.public_id, row.id)
         debt = tx.debts.latest(request.merchant, year, line.reference)
@@ -100,7 +112,7 @@ class Opening:
                 raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
-        if debt.state != "open" and not self._expired(tx, debt.holder_id):
+        if debt.state != "open" and not self._gives_way(tx, debt.holder_id, command.replaces):
             if tx.payments.by_id(debt.holder_id).digest == row.digest:
                 # PostgreSQL shows each statement what was committed before it: our twin, a moment after we looked.
                 raise WrongStatus("the same request was faster")
@@ -122,13 +134,15 @@ class Opening:
         }[code]
         return RequestConflict(code, fix, other.public_id)
 
-    def look_up(self, merchants: frozenset[str], public_id: str) -> PaymentResult:
-        """Tell one payment to its own merchants. Raises :class:`NotFound` for anybody else's too."""
+    def look_up(self, command: LookUp | Resume, dialect: str) -> PaymentResult:
+        """Tell one payment to its own merchants, or to its payer. Raises :class:`NotFound` for anybody else's too."""
         with self._desk.store.reading() as tx:
-            row = tx.payments.get(public_id)
-            if row.merchant_id not in merchants:
-                raise NotFound("no such payment")
-            return tx.payments.result(row)
+            row = tx.payments.named(command.which, dialect)
+            result = tx.payments.result(row)
+        if isinstance(command, LookUp) and command.is_receipt and not result.is_live:
+            with self._desk.store.transaction() as tx:
+                tx.notices.fetched(row.id, self._desk.now())
+        return result
 
     def told(self, public_id: str) -> PaymentResult:
         """Tell one payment to whoever holds a signed link to it."""

@@ -13,7 +13,7 @@ from gateway.checkout.desk import Desk
 from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
-from gateway.dialects import Cancel, Refund
+from gateway.dialects import Cancel, Capture, Refund
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 
@@ -28,13 +28,13 @@ class Refunding:
     def __init__(self, desk: Desk, capturing: Capturing) -> None:
         self._desk, self._capturing = desk, capturing
 
-    def _own(self, tx: Transaction, command: Cancel | Refund) -> PaymentRow:
-        row = tx.payments.take(command.payment)
+    def _own(self, tx: Transaction, command: Cancel | Capture | Refund, dialect: str) -> PaymentRow:
+        row = tx.payments.take_by_id(tx.payments.named(command.which, dialect).id)
         if row.merchant_id != command.signed.merchant:
             raise NotFound("no such payment")
         return row
 
-    def _seen(self, tx: Transaction, command: Cancel | Refund, kind: str) -> bool:
+    def _seen(self, tx: Transaction, command: Cancel | Capture | Refund, kind: str) -> bool:
         """Say whether this very request was taken before. Raises :class:`RequestConflict` (``jti_reused``)."""
         signed = command.signed
         seen = tx.payments.signed(signed.merchant, signed.jti)
@@ -44,10 +44,10 @@ class Refunding:
             raise RequestConflict("jti_reused", "draw a new jti for each new request")
         return True
 
-    def cancel(self, command: Cancel) -> PaymentResult:
+    def cancel(self, command: Cancel, dialect: str) -> PaymentResult:
         """Close a payment nobody has begun to debit. Raises :class:`RequestConflict` (``payment_over``)."""
         with self._desk.store.transaction() as tx:
-            row = self._own(tx, command)
+            row = self._own(tx, command, dialect)
             if not self._seen(tx, command, "cancel"):
                 if row.status not in (Status.CREATED, Status.OPENED):
                     raise RequestConflict("payment_over", f"the payment is {row.status}; look it up", row.public_id)
@@ -55,44 +55,70 @@ class Refunding:
                 self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
             return tx.payments.result(tx.payments.by_id(row.id))
 
-    def refund(self, command: Refund) -> PaymentResult:
+    def refund(self, command: Refund, dialect: str) -> PaymentResult:
         """Give back part or all of a paid payment; the sum of refunds never exceeds it, whatever comes at once.
 
-        Raises :class:`RequestConflict` (``payment_over``, ``refund_exceeds``).
+        Raises :class:`RequestConflict` (``payment_over``, ``refund_exceeds``, ``settled``).
         """
         with self._desk.store.transaction() as tx:
-            row = self._own(tx, command)
+            row = self._own(tx, command, dialect)
             if self._seen(tx, command, "refund"):
                 return tx.payments.result(row)
-            if row.status != Status.PAID or command.amount.currency != row.currency:
+            amount = command.amount or Money(max(row.amount_cents - row.refunded_cents, 1), row.currency)
+            if row.status != Status.PAID or amount.currency != row.currency:
                 raise RequestConflict(
                     "payment_over", f"only a paid payment in {row.currency} can be refunded", row.public_id
                 )
+            if command.before_settlement and self._is_settled(tx, row):
+                raise RequestConflict("settled", "the day's settlement has taken it; refund it instead", row.public_id)
             self._desk.keep_signed(tx, command.signed, "refund", row)
-            refund_id = self._intend(tx, row, command)
+            refund_id = self._intend(tx, row, amount, command.reason)
         # The refund is durable: whatever happens now, it will be asked for once and told; the answer must not say otherwise.
         with suppress(StoreBusy):
             self._ask(refund_id)
         with self._desk.store.reading() as tx:
             return tx.payments.result(tx.payments.by_id(row.id))
 
-    def _intend(self, tx: Transaction, row: PaymentRow, command: Refund) -> int:
+    def capture(self, command: Capture, dialect: str) -> PaymentResult:
+        """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``) when nothing does."""
+        with self._desk.store.transaction() as tx:
+            row = self._own(tx, command, dialect)
+            if not self._seen(tx, command, "capture"):
+                if row.status != Status.PAID or row.refunded_cents:
+                    raise RequestConflict("payment_over", "only a paid payment can be captured", row.public_id)
+                self._desk.keep_signed(tx, command.signed, "capture", row)
+            attempt = tx.attempts.money(row.id)
+        with suppress(StoreBusy, AcquirerUnreachable):
+            self._capturing.capture(attempt.id)
+        with self._desk.store.reading() as tx:
+            return tx.payments.result(tx.payments.by_id(row.id))
+
+    def _is_settled(self, tx: Transaction, row: PaymentRow) -> bool:
+        events = tx.payments.result(row).events
+        captured = [event.at for event in events if event.type == "attempt.captured"]
+        return bool(captured) and self._desk.evening(captured[-1]) <= self._desk.now()
+
+    def _intend(self, tx: Transaction, row: PaymentRow, amount: Money, reason: str) -> int:
         now, op_id = self._desk.now(), self._desk.new_id("op")
-        tx.refunds.reserve(row.id, command.amount.cents)
+        tx.refunds.reserve(row.id, amount.cents)
         attempt = tx.attempts.money(row.id)
-        tx.attempts.add_operation(op_id, attempt.id, "refund", command.amount.cents, now)
+        # What nobody has begun to pay out is better undone than paid out and given back.
+        is_waiting = attempt.status == AttemptStatus.APPROVED and row.capture_by_hand
+        is_undone = is_waiting and amount.cents == row.amount_cents and not tx.attempts.operation(attempt.id, "capture")
+        kind = "reverse" if is_undone else "refund"
+        tx.attempts.add_operation(op_id, attempt.id, kind, amount.cents, now)
         refund_id = tx.refunds.add(
             public_id=self._desk.new_id("ref"),
             payment_id=row.id,
             attempt_id=attempt.id,
             op_id=op_id,
-            amount_cents=command.amount.cents,
+            amount_cents=amount.cents,
             status="pending",
-            reason=command.reason,
+            reason=reason,
             requested_at=now,
             next_at=now + _SWEEP_LEASE,
         )
-        self._desk.note(tx, row, "refund.requested", amount=str(command.amount.cents))
+        self._desk.note(tx, row, "refund.requested", amount=str(amount.cents))
         return refund_id
 
     def _ask(self, refund_id: int) -> None:
@@ -101,14 +127,18 @@ class Refunding:
             refund = tx.refunds.get(refund_id)
             row, attempt = tx.payments.by_id(refund.payment_id), tx.attempts.get(refund.attempt_id)
             target = tx.attempts.operation(attempt.id, "authorise")
+            undone = tx.attempts.operation(attempt.id, "reverse")
         amount = Money(refund.amount_cents, row.currency)
         try:
-            # What was not paid out yet cannot be given back: wait for it as one waits for an answer.
-            if not self._capturing.capture(attempt.id):
-                raise AcquirerUnreachable("not captured yet")
             if target is None:
                 raise AcquirerUnreachable("a refund without its authorisation")
-            answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
+            if undone is not None and undone.op_id == refund.op_id:
+                answer = self._desk.acquirer.reverse(target.op_id, amount, op_id=refund.op_id)
+            # What was not paid out yet cannot be given back: wait for it as one waits for an answer.
+            elif self._capturing.capture(attempt.id):
+                answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
+            else:
+                raise AcquirerUnreachable("not captured yet")
         except (AcquirerUnreachable, WrongStatus):
             # Silence, or the sweep is capturing at this very moment: asked again later, by the same operation id.
             answer = None
@@ -119,7 +149,7 @@ class Refunding:
             tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
 
     def _settle(self, refund: Row[Any], row: PaymentRow, outcome: Outcome) -> None:
-        now, is_done = self._desk.now(), outcome is Outcome.APPROVED
+        now, is_done = self._desk.now(), outcome in (Outcome.APPROVED, Outcome.REVERSED)
         with self._desk.store.transaction() as tx:
             # Refunds answered at the same moment must see each other: together they may be the whole payment.
             tx.payments.take_by_id(row.id)

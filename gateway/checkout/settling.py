@@ -120,7 +120,7 @@ class Settling:
         self.doubt(attempt_id)
 
     def _approve(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], answer: Answer) -> None:
-        now = self._desk.now()
+        now, capture_at = self._desk.now(), self._desk.capture_at(row)
         tx.attempts.move(
             attempt,
             AttemptStatus.APPROVED,
@@ -128,13 +128,15 @@ class Settling:
             authorisation_number=answer.authorisation_number,
             ended_at=now,
             token="",
-            next_at=now,
+            next_at=capture_at,
             tries=0,
         )
         tx.attempts.post(attempt.id, "debit", Money(row.amount_cents, row.currency), now)
         tx.debts.move_all(row.id, "busy", "paid")
         tx.payments.move(row, Status.PAID, paid_at=now, ended_at=now)
         self._desk.note(tx, row, "payment.succeeded", attempt=attempt.public_id)
+        if capture_at is not None and capture_at > now:
+            self._desk.note(tx, row, "payment.remittance_planned", at=capture_at.isoformat(timespec="seconds"))
         log.info("payment authorised", extra={"payment": row.public_id, "merchant": row.merchant_id})
 
     def _decline(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], answer: Answer) -> None:

@@ -11,7 +11,7 @@ from gateway import keys as keys_
 from gateway.cli.serving import home_argument, open_parts, read
 from gateway.core.money import Money
 from gateway.core.payment import Mode, PaymentResult
-from gateway.dialects import Refund, Signed
+from gateway.dialects import Refund, Signed, Which
 
 if TYPE_CHECKING:
     from gateway.parts import Parts
@@ -106,12 +106,14 @@ def show(home: Path, payment_id: str) -> None:
         row = tx.payments.get(payment_id)
         result, notices = tx.payments.result(row), tx.notices.of_payment(row.id)
     _tell(result, parts)
-    for event in result.events:
+    for event in parts.worded(result).events:
         facts = " ".join(f"{name}={value}" for name, value in event.facts.items())
         click.echo(f"  {event.seq:3} {event.at:%Y-%m-%d %H:%M:%S} {event.type:28} {facts}")
     for one in notices:
         error = f" ({one.last_error})" if one.last_error else ""
         click.echo(f"  notice {one.id}: {one.channel} {one.state} after {one.tries} tries, {one.event_id}{error}")
+        if one.last_reply:
+            click.echo(f"    the receiver said: {one.last_reply[:200]!r}")
 
 
 def _tell(result: PaymentResult, parts: "Parts") -> None:
@@ -138,8 +140,9 @@ def refund(home: Path, payment_id: str, cents: int | None, reason: str) -> None:
         raise click.ClickException("nothing is left to refund")
     amount = Money(cents or left, result.request.amount.currency)
     jti = parts.checkout.desk.new_id("cli")
-    command = Refund(payment_id, amount, Signed(result.request.merchant, jti, "by the operator"), reason)
-    refunded = parts.checkout.refunding.refund(command)
+    signed = Signed(result.request.merchant, jti, "by the operator")
+    command = Refund(Which(payment=payment_id), amount, signed, reason)
+    refunded = parts.checkout.refunding.refund(command, result.dialect)
     click.echo(f"{refunded.refunds[-1].id}: {refunded.refunds[-1].status}")
 
 

@@ -3,6 +3,7 @@
 Codes are public (they appear in problem documents); texts are for people and may change.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -48,13 +49,16 @@ class NotAuthentic(GatewayError):
     """A signature, key or address that does not prove who is asking.
 
     ``code`` is one of a closed set; what the caller is told never says how close it came.
+
+    :ivar diagnosis: for the developer of a merchant in test mode: what was signed as we see it, what was expected and
+        received, the likely cause. Never a key.
     """
 
     code = "not_authentic"
 
-    def __init__(self, code: str, fix: str) -> None:
+    def __init__(self, code: str, fix: str, diagnosis: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{code}: {fix}")
-        self.code, self.fix = code, fix
+        self.code, self.fix, self.diagnosis = code, fix, diagnosis or {}
 
 
 class NotFound(GatewayError):
@@ -66,7 +70,7 @@ class NotFound(GatewayError):
 class RequestConflict(GatewayError):
     """A request that is well formed but contradicts what is already known.
 
-    ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over`` or ``refund_exceeds``.
+    ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over``, ``refund_exceeds`` or ``settled``.
     """
 
     code = "conflict"
@@ -103,13 +107,16 @@ class DeliveryFailed(GatewayError):
 
     :ivar again: whether another try can help; ``False`` ends the notice at once (HTTP 410, a refused address)
     :ivar retry_after_seconds: what the receiver asked for (``Retry-After``), if it did
+    :ivar reply: the beginning of what it said
     """
 
     code = "delivery_failed"
 
-    def __init__(self, reason: str, *, again: bool = True, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self, reason: str, *, again: bool = True, retry_after_seconds: int | None = None, reply: str = ""
+    ) -> None:
         super().__init__(reason)
-        self.again, self.retry_after_seconds = again, retry_after_seconds
+        self.again, self.retry_after_seconds, self.reply = again, retry_after_seconds, reply
 
 
 class StoreBusy(GatewayError):

@@ -86,7 +86,7 @@ ATTEMPT_MOVES: Mapping[AttemptStatus, frozenset[AttemptStatus]] = MappingProxyTy
         _A.UNKNOWN: frozenset({_A.APPROVED, _A.DECLINED, _A.REVERSING}),
         _A.REVERSING: frozenset({_A.REVERSED, _A.REVIEW}),
         _A.REVIEW: frozenset({_A.APPROVED, _A.REVERSED}),
-        _A.APPROVED: frozenset({_A.CAPTURED, _A.CAPTURE_ERROR}),
+        _A.APPROVED: frozenset({_A.CAPTURED, _A.CAPTURE_ERROR, _A.REFUNDED}),
         _A.CAPTURE_ERROR: frozenset({_A.CAPTURED, _A.REVIEW}),
         _A.CAPTURED: frozenset({_A.PART_REFUNDED, _A.REFUNDED}),
         _A.PART_REFUNDED: frozenset({_A.PART_REFUNDED, _A.REFUNDED}),
@@ -147,6 +147,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Instalment:
+    """A later part of a purchase paid in several times: when it falls due and how much."""
+
+    due: date
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Payee:
     """Who is paid, as pages, mails and tickets name it; copied from the merchant book when read.
 
@@ -167,7 +175,15 @@ class Payee:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """What a merchant asks for, whatever dialect it was said in."""
+    """What a merchant asks for, whatever dialect it was said in.
+
+    :ivar amount: what is debited now
+    :ivar metadata: the merchant's own facts, given back to it
+    :ivar wire: what the dialect must remember to answer in kind; no other room reads it
+    :ivar capture_by_hand: approved money is paid out only when the merchant asks
+    :ivar capture_days: how many days approved money waits before it is paid out
+    :ivar instalments: what is to be paid later, by the same card
+    """
 
     merchant: str
     reference: str
@@ -186,6 +202,10 @@ class PaymentRequest:
     notify_url: str = ""
     pay_before: date | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    wire: Mapping[str, str] = field(default_factory=dict)
+    capture_by_hand: bool = False
+    capture_days: int = 0
+    instalments: tuple[Instalment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +257,7 @@ class PaymentResult:
     :ivar number: the gateway's own transaction number, printed beside the merchant's reference
     :ivar refunded_cents: money given back so far, in minor units; 0 when none
     :ivar dialect: the protocol the merchant opened it with, and is answered in
+    :ivar handle: the name that dialect gave it (an idOp, a token); empty when it gave none
     """
 
     id: str
@@ -255,6 +276,7 @@ class PaymentResult:
     refunded_cents: int = 0
     attempts_max: int = 3
     dialect: str = ""
+    handle: str = ""
 
     @property
     def attempt(self) -> AttemptResult | None:
@@ -265,3 +287,19 @@ class PaymentResult:
     def is_live(self) -> bool:
         """Whether the payer or the acquirer can still change the outcome."""
         return self.status in LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Names one payment by one of its names, among those of ``merchants``.
+
+    :ivar merchants: empty when the name itself is a secret only its payer was told
+    :ivar payment: the public id
+    :ivar handle: the name its dialect gave it
+    :ivar number: our transaction number, with or without leading zeros
+    """
+
+    merchants: frozenset[str] = frozenset()
+    payment: str = ""
+    handle: str = ""
+    number: str = ""

@@ -2,21 +2,45 @@
 
 A dialect is pure: bytes in, one of the commands below out; results in, bytes out. It knows no database, no clock but the
 instant it is handed, and no network. Signatures are checked before anything is parsed for meaning.
+
+A new dialect is one class with the members of :class:`Dialect`, one line in ``gateway.parts`` and one merchant in the
+book; ``tests/dialects/test_contract.py`` runs over it at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from gateway.core.errors import GatewayError
 from gateway.core.money import Money
-from gateway.core.payment import Event, PaymentRequest, PaymentResult
+from gateway.core.payment import Event, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import Which as Which
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every dialect is told of the server it speaks for.
+
+    :ivar origin: scheme, host and port under which the world reaches it, without a trailing slash
+    :ivar zone: the treasury's calendar and clock
+    :ivar loopback_allowed: development only; merchants in test mode may then name addresses on this very machine
+    :ivar draw: gives so many random bytes fit for secrets
+    """
+
+    origin: str
+    zone: ZoneInfo
+    loopback_allowed: bool
+    draw: Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One HTTP request, coming in from a merchant or going out to one. Header names are lower-case."""
+    """One HTTP request, coming in from a merchant or going out to one. Header names are lower-case.
+
+    :ivar query: as it was sent, still percent-encoded; bytes above 127 as Latin-1 characters, so that none is lost
+    """
 
     method: str
     path: str
@@ -28,16 +52,50 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One HTTP response. Header names are in their usual spelling."""
+    """One HTTP response. Header names are in their usual spelling.
+
+    :ivar reason: the reason phrase, where a client reads it; empty for the usual one
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    """A refusal that a person reads: the web shows its own page in the payer's language.
+
+    :ivar code: the dialect's own code, shown small; a stable hook for the merchant's support
+    :ivar detail: what a developer needs, shown while every merchant is in test mode only
+    :ivar wording: the dialect's own sentence for the payer; empty for the usual neutral one
+    """
+
+    status: int
+    code: str
+    detail: str = ""
+    wording: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """How the payer's browser goes back to the merchant.
+
+    :ivar method: ``GET`` (the address says all) or ``POST`` (a form with ``fields``)
+    """
+
+    url: str
+    method: str = "GET"
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What makes a signed request single: the merchant's own id for it, and a digest of what it says.
+    """What makes a request single: the merchant's own id for it, and a digest of what it says.
+
+    An unsigned or unnumbered protocol draws ``jti`` at random: then only the debts tell two requests apart.
 
     :ivar jti: unique per merchant for ever (RFC 7519 section 4.1.7)
     :ivar digest: SHA-256 over the meaning (every claim but ``iat``, ``exp``, ``jti``), in hex
@@ -50,19 +108,49 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Asks for a checkout page. ``by_browser``: the payer's own browser carried the request."""
+    """Asks for a checkout page.
+
+    :ivar by_browser: the payer's own browser carried the request
+    :ivar handle: the name this dialect gives the new payment (an idOp, a token); empty when it gives none
+    :ivar replaces: a live payment of the same debts in one of these states gives way to this one
+    :ivar resumes: the same wish again, while its payment is live, gets the same payment
+    :ivar page_minutes: how long the page lives, where the protocol says so; 0 for the merchant's own setting
+    :ivar marks: facts to keep beside the payment's first event (such as how weak a signature was)
+    """
 
     request: PaymentRequest
     signed: Signed
     by_browser: bool = False
+    handle: str = ""
+    replaces: frozenset[Status] = frozenset()
+    resumes: bool = True
+    page_minutes: int = 0
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Asks nothing: the dialect knows the answer by itself (a WSDL, a setting, a fault)."""
+
+    reply: HttpReply
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The payer arrives with the handle the merchant was given."""
+
+    which: Which
 
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Asks what became of one payment; answered only when it belongs to one of ``merchants``."""
+    """Asks what became of one payment.
 
-    merchants: frozenset[str]
-    payment: str
+    :ivar is_receipt: whoever is told the end of the payment need not be notified of it any more
+    """
+
+    which: Which
+    is_receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +165,54 @@ class Find:
 class Cancel:
     """Asks that a payment nobody has begun to debit be closed."""
 
-    payment: str
+    which: Which
     signed: Signed
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
-    """Asks that part or all of a paid payment be given back."""
+class Capture:
+    """Asks that an authorisation that waits for the merchant be paid out, in whole."""
 
-    payment: str
-    amount: Money
+    which: Which
+    signed: Signed
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Asks that part or all of a paid payment be given back.
+
+    :ivar amount: ``None`` for all that is left
+    :ivar before_settlement: only if the day's settlement has not taken it yet (a reset); refused as ``settled`` afterwards
+    """
+
+    which: Which
+    amount: Money | None
     signed: Signed
     reason: str = ""
+    before_settlement: bool = False
 
 
-Command = Open | LookUp | Find | Cancel | Refund
+Command = Open | Say | Resume | LookUp | Find | Cancel | Capture | Refund
 
 
 class Dialect(Protocol):
-    """Translates one merchant protocol."""
+    """Translates one merchant protocol.
+
+    Its constructor is ``(merchants, house)``: the book's entries that speak it, by id, and the server's own facts.
+
+    :ivar paths: the addresses it answers, as werkzeug rules without converters (``/V4/services/<api>``), taken by GET and
+        POST or by the one method written before them (``POST /v1/payments``)
+    :ivar body_max: the longest body it reads, in bytes
+    :ivar popup: its portals open the payer's pages in a window of their own, and watch it close
+    :ivar tells_first: the merchant is told before the payer sees the result, if it answers in time
+    """
 
     name: str
+    paths: tuple[str, ...]
+    body_max: int
+    popup: bool
+    tells_first: bool
 
     def read(self, call: HttpCall, now: datetime) -> Command:
         """Check who is asking, then say what is asked.
@@ -107,30 +221,55 @@ class Dialect(Protocol):
         """
         ...
 
-    def opened(self, command: Open, result: PaymentResult, page_url: str) -> HttpReply:
+    def opened(self, command: Open, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:
         """Send the merchant (or the payer's browser) to the page; the same request again gets the same answer."""
         ...
 
-    def found(self, result: PaymentResult, page_url: str) -> HttpReply:
-        """Tell the state of one payment."""
+    def found(
+        self, command: Resume | LookUp | Cancel | Capture | Refund, result: PaymentResult, page_url: str, now: datetime
+    ) -> HttpReply:
+        """Tell the state of the payment that ``command`` was about. May raise what :meth:`refused` words."""
         ...
 
-    def listed(self, results: tuple[PaymentResult, ...]) -> HttpReply:
+    def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:
         """Tell the state of several payments, newest first."""
         ...
 
-    def refused(self, call: HttpCall, error: GatewayError) -> HttpReply:
-        """Say no, in this dialect's own form."""
+    def refused(self, call: HttpCall, error: GatewayError) -> HttpReply | ErrorPage:
+        """Say no, in this dialect's own form: to a program, or to the payer whose browser carried the request."""
         ...
 
-    def returned(self, result: PaymentResult, now: datetime) -> str:
-        """Give the address the payer's browser goes back to, or an empty string when the merchant gave none."""
+    def returned(self, result: PaymentResult, now: datetime) -> Departure | None:
+        """Say how the payer goes back; ``None`` when there is nowhere to go (the page then offers to close the window)."""
+        ...
+
+    def due(self, result: PaymentResult, event: Event) -> datetime | None:
+        """Say when the merchant is to be told of ``event``; ``None`` when never."""
         ...
 
     def confirmed(self, result: PaymentResult, event: Event) -> bytes:
         """Give the body of the notice of ``event``; made once, the same over all tries."""
         ...
 
-    def delivery(self, result: PaymentResult, notice_id: str, body: bytes, now: datetime) -> HttpCall:
-        """Wrap a notice's body for one try: address, headers and fresh signatures."""
+    def target(self, result: PaymentResult) -> str:
+        """Give the address notices of this payment go to; empty for nowhere."""
+        ...
+
+    def delivery(self, result: PaymentResult, notice_id: str, body: bytes, tries: int, now: datetime) -> HttpCall:
+        """Wrap a notice's body for its ``tries``-th try (first is 1): method, headers, fresh signatures.
+
+        An empty ``url`` is the notice's own target; a dialect gives one where it adds to the query.
+        """
+        ...
+
+    def received(self, status: int, body: bytes) -> bool:
+        """Say whether the merchant's answer to a notice means that it has it."""
+        ...
+
+    def retry_at(self, tries: int, now: datetime) -> datetime | None:
+        """Say when a notice that failed ``tries`` times goes out again; ``None`` when it is given up."""
+        ...
+
+    def code(self, result: PaymentResult, event: Event) -> str:
+        """Give this dialect's own words for ``event`` (``etat=10``, ``REFUSED/05``); empty when it has none."""
         ...

@@ -65,17 +65,26 @@ class Notices:
             return []
         return list(self._db.execute(select(t.notice).where(t.notice.c.id.in_(ids)).order_by(t.notice.c.id)))
 
-    def finish(self, notice_id: int, lease: str, now: datetime) -> None:
-        """Mark a notice delivered, if the lease is still ours."""
-        self._settle(notice_id, lease, state="sent", delivered_at=now, last_error="")
+    def finish(self, notice_id: int, lease: str, now: datetime, reply: str = "") -> None:
+        """Mark a notice delivered, if the lease is still ours; ``reply`` is what the receiver said."""
+        self._settle(notice_id, lease, state="sent", delivered_at=now, last_error="", last_reply=reply)
 
-    def postpone(self, notice_id: int, lease: str, next_at: datetime, error: str) -> None:
+    def fetched(self, payment_id: int, now: datetime) -> None:
+        """Drop the confirmations of a payment whose end the merchant has fetched by itself."""
+        n = t.notice
+        self._db.execute(
+            update(n)
+            .where(n.c.payment_id == payment_id, n.c.channel == "confirmation", n.c.state == "new")
+            .values(state="sent", delivered_at=now, lease="", lease_until=None, last_reply="fetched by the merchant")
+        )
+
+    def postpone(self, notice_id: int, lease: str, next_at: datetime, error: str, reply: str = "") -> None:
         """Try again at ``next_at``."""
-        self._settle(notice_id, lease, next_at=next_at, last_error=error[:200])
+        self._settle(notice_id, lease, next_at=next_at, last_error=error[:200], last_reply=reply)
 
-    def bury(self, notice_id: int, lease: str, error: str) -> bool:
+    def bury(self, notice_id: int, lease: str, error: str, reply: str = "") -> bool:
         """Give up; only a person can send it again. False when the lease was lost."""
-        return self._settle(notice_id, lease, state="dead", last_error=error[:200])
+        return self._settle(notice_id, lease, state="dead", last_error=error[:200], last_reply=reply)
 
     def _settle(self, notice_id: int, lease: str, **changes: object) -> bool:
         if "state" in changes:

@@ -14,6 +14,7 @@ from gateway.core.payment import (
     AttemptResult,
     AttemptStatus,
     Event,
+    Instalment,
     Kind,
     Line,
     Mode,
@@ -22,12 +23,16 @@ from gateway.core.payment import (
     PaymentResult,
     RefundResult,
     Status,
+    Which,
     check_move,
     normal_reference,
 )
 from gateway.store import tables as t
 
 PaymentRow = Row[Any]
+
+# A row id has 63 bits.
+_NUMBER_MAX = 18
 
 
 class Payments:
@@ -47,6 +52,21 @@ class Payments:
     def by_id(self, payment_id: int) -> PaymentRow:
         """Find one by its row id."""
         return self._db.execute(select(t.payment).where(t.payment.c.id == payment_id)).one()
+
+    def named(self, which: Which, dialect: str) -> PaymentRow:
+        """Find one by whichever name it is called. Raises :class:`NotFound`, also for another merchant's."""
+        asked = select(t.payment)
+        if which.payment:
+            asked = asked.where(t.payment.c.public_id == which.payment)
+        elif which.handle:
+            asked = asked.where(t.payment.c.dialect == dialect, t.payment.c.handle == which.handle)
+        else:
+            is_number = which.number.isascii() and which.number.isdigit() and len(which.number) <= _NUMBER_MAX
+            asked = asked.where(t.payment.c.id == (int(which.number) if is_number else 0))
+        row = self._db.execute(asked).one_or_none()
+        if row is None or (which.merchants and row.merchant_id not in which.merchants):
+            raise NotFound("no such payment")
+        return row
 
     def take(self, public_id: str) -> PaymentRow:
         """Find one and make its other writers wait until this transaction is over. Raises :class:`NotFound`.
@@ -129,12 +149,22 @@ class Payments:
                 notify_url=request.notify_url,
                 pay_before=request.pay_before,
                 metadata=json.dumps(dict(request.metadata), ensure_ascii=False),
+                wire=json.dumps(dict(request.wire), ensure_ascii=False),
+                capture_by_hand=request.capture_by_hand,
+                capture_days=request.capture_days,
                 status=Status.CREATED,
                 **facts,
             )
             .returning(t.payment.c.id)
         )
-        return int(row.scalar_one())
+        payment_id = int(row.scalar_one())
+        for position, part in enumerate(request.instalments):
+            self._db.execute(
+                insert(t.instalment).values(
+                    payment_id=payment_id, position=position, due=part.due, amount_cents=part.amount.cents
+                )
+            )
+        return payment_id
 
     def add_line(self, payment_id: int, position: int, debt_id: int, line: Line) -> None:
         """Insert one debt of a payment."""
@@ -198,6 +228,7 @@ class Payments:
             refunded_cents=row.refunded_cents,
             attempts_max=row.attempts_max,
             dialect=row.dialect,
+            handle=row.handle,
         )
 
     def _request(self, row: PaymentRow) -> PaymentRequest:
@@ -220,7 +251,16 @@ class Payments:
             notify_url=row.notify_url,
             pay_before=row.pay_before,
             metadata=json.loads(row.metadata),
+            wire=json.loads(row.wire),
+            capture_by_hand=row.capture_by_hand,
+            capture_days=row.capture_days,
+            instalments=self._instalments(row),
         )
+
+    def _instalments(self, row: PaymentRow) -> tuple[Instalment, ...]:
+        i = t.instalment
+        rows = self._db.execute(select(i).where(i.c.payment_id == row.id).order_by(i.c.position))
+        return tuple(Instalment(r.due, Money(r.amount_cents, row.currency)) for r in rows)
 
     def _attempts(self, payment_id: int) -> tuple[AttemptResult, ...]:
         rows = self._db.execute(select(t.attempt).where(t.attempt.c.payment_id == payment_id).order_by(t.attempt.c.n))

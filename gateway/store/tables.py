@@ -103,6 +103,11 @@ payment = Table(
     Column("notify_url", String(2000), nullable=False, server_default=""),
     Column("pay_before", Date),
     Column("metadata", Text, nullable=False, server_default="{}"),
+    # What the dialect must remember to answer in kind, and the name it gave the payment.
+    Column("wire", Text, nullable=False, server_default="{}"),
+    Column("handle", String(64), nullable=False, server_default=""),
+    Column("capture_by_hand", Boolean, nullable=False, server_default=text("false")),
+    Column("capture_days", Integer, nullable=False, server_default="0"),
     Column("digest", String(64), nullable=False),
     Column("status", String(12), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -119,6 +124,23 @@ payment = Table(
 Index("ix_payment_merchant_reference", payment.c.merchant_id, payment.c.reference)
 Index("ix_payment_live", payment.c.expires_at, sqlite_where=text("status IN ('created', 'opened')"),
       postgresql_where=text("status IN ('created', 'opened')"))  # fmt: skip
+
+_named = text("handle <> ''")
+Index(
+    "uq_payment_handle", payment.c.dialect, payment.c.handle, unique=True, sqlite_where=_named, postgresql_where=_named
+)
+
+# The later parts of a purchase paid in several times.
+instalment = Table(
+    "instalment",
+    metadata,
+    Column("payment_id", _Id, ForeignKey("payment.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("due", Date, nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    PrimaryKeyConstraint("payment_id", "position"),
+    CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
+)
 
 line = Table(
     "line",
@@ -277,6 +299,8 @@ notice = Table(
     Column("lease", String(32), nullable=False, server_default=""),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("last_error", String(200), nullable=False, server_default=""),
+    # The beginning of what the receiver last said: support asks for it.
+    Column("last_reply", String(500), nullable=False, server_default=""),
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     UniqueConstraint("channel", "target", "event_id"),

@@ -8,6 +8,7 @@ from datetime import datetime
 from flask import Flask, Response, current_app, g, request
 
 from gateway.checkout import Checkout
+from gateway.core.payment import PaymentResult
 from gateway.dialects import Dialect
 from gateway.keys import Keys
 from gateway.links import Links
@@ -21,6 +22,7 @@ _BACKGROUND = 16
 class Services:
     """What views may use; built once by ``gateway.app``.
 
+    :ivar explain: keeps why a signature was refused, for the developer of a merchant in test mode; does nothing elsewhere
     :ivar faults: what keeps this server from serving, as plain sentences; empty when ready
     """
 
@@ -32,6 +34,8 @@ class Services:
     now: Callable[[], datetime]
     faults: Callable[[], tuple[str, ...]]
     figures: Callable[[], Mapping[str, Mapping[str, int]]]
+    worded: Callable[[PaymentResult], PaymentResult]
+    explain: Callable[[Mapping[str, str]], None] = lambda _: None
     background: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_BACKGROUND, "authorise"))
 
 
@@ -60,7 +64,8 @@ def init_headers(app: Flask, *, is_https: bool) -> None:
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        # A portal that opened the page in a window of its own must see it close.
+        response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none" if g.get("is_popup") else "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
         response.headers["X-Robots-Tag"] = "noindex"

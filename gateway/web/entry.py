@@ -1,91 +1,107 @@
 """Merchants come in here: HTTP is handed to their dialect, its command to the checkout, the result to the dialect again.
 
-The payer's own browser may carry a request too (``/pay``); what is wrong then is shown to a person, not to a program.
+The payer's own browser may carry a request too; what is wrong then is shown to a person, not to a program.
 """
 
 import logging
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from flask import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint, Response, request
 
-from gateway.core.errors import GatewayError
-from gateway.core.payment import PaymentResult
-from gateway.dialects import Cancel, Find, HttpCall, HttpReply, LookUp, Open, Refund
+from gateway.core.errors import GatewayError, NotAuthentic
+from gateway.dialects import (
+    Cancel,
+    Capture,
+    Dialect,
+    ErrorPage,
+    Find,
+    HttpCall,
+    HttpReply,
+    LookUp,
+    Open,
+    Refund,
+    Resume,
+    Say,
+)
 from gateway.web import services
 from gateway.web.errors import entry_error_page
 
 log = logging.getLogger(__name__)
-entry = Blueprint("entry", __name__)
 
-_NATIVE = "native"
+_METHODS = ("GET", "POST")
 
 
-@entry.post("/v1/payments")
-@entry.get("/v1/payments")
-@entry.get("/v1/payments/<payment>")
-@entry.post("/v1/payments/<payment>/refunds")
-@entry.post("/v1/payments/<payment>/cancel")
-def api(payment: str = "") -> Response:
-    """Answer a merchant's server in the native dialect. The dialect reads the path itself."""
-    dialect, call = services().dialects[_NATIVE], _call()
+def make_entry(dialects: Iterable[Dialect]) -> Blueprint:
+    """Make the ways in of every dialect. A path is a werkzeug rule, with its one method before it where it has one."""
+    entry = Blueprint("entry", __name__)
+    for dialect in dialects:
+        for path in dialect.paths:
+            method, _, rule = path.rpartition(" ")
+            name = f"{dialect.name} {path}".translate(str.maketrans("./", "--"))
+            view: Callable[..., Response] = partial(_answer, dialect)
+            entry.add_url_rule(rule, name, view, methods=[method] if method else _METHODS)
+    return entry
+
+
+def _answer(dialect: Dialect, **_parts: str) -> Response:
+    """Answer one call in its dialect, which reads the path itself."""
+    request.max_content_length = dialect.body_max
+    call = _call()
     try:
-        return _response(_obey(call))
+        return _response(_obey(dialect, call))
     except GatewayError as error:
-        log.info("request refused", extra={"code": error.code, "path": request.endpoint, "payment": payment})
-        return _response(dialect.refused(call, error))
+        log.info("request refused", extra={"code": error.code, "dialect": dialect.name})
+        _explain_signature(dialect, error)
+        refusal = dialect.refused(call, error)
+        return entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
 
 
 def _call() -> HttpCall:
     return HttpCall(
-        method=request.method,
+        method="GET" if request.method == "HEAD" else request.method,
         path=request.path,
-        query=request.query_string.decode("ascii", "replace"),
+        query=request.query_string.decode("latin-1"),
         headers={name.lower(): value for name, value in request.headers.items()},
         body=request.get_data(cache=True),
         url=request.url,
     )
 
 
-def _obey(call: HttpCall) -> HttpReply:
+def _obey(dialect: Dialect, call: HttpCall) -> HttpReply:
     """Do what the call asks and word the answer."""
-    known = services()
-    dialect, checkout = known.dialects[_NATIVE], known.checkout
-    command = dialect.read(call, known.now())
+    checkout, links, name = services().checkout, services().links, dialect.name
+    now, worded = services().now(), services().worded
+    command = dialect.read(call, now)
     match command:
+        case Say(reply):
+            return reply
         case Open():
-            result, _ = checkout.opening.open(command, _NATIVE)
-            return dialect.opened(command, result, known.links.page(result.id))
-        case LookUp(merchants, payment):
-            return _found(checkout.opening.look_up(merchants, payment))
+            result, _ = checkout.opening.open(command, name)
+            return dialect.opened(command, result, links.page(result.id), now)
         case Find(merchants, reference):
-            return dialect.listed(checkout.opening.find(merchants, reference))
+            return dialect.listed(command, tuple(map(worded, checkout.opening.find(merchants, reference))), now)
+        case LookUp() | Resume():
+            result = checkout.opening.look_up(command, name)
         case Cancel():
-            return _found(checkout.refunding.cancel(command))
+            result = checkout.refunding.cancel(command, name)
+        case Capture():
+            result = checkout.refunding.capture(command, name)
         case Refund():
-            return _found(checkout.refunding.refund(command))
+            result = checkout.refunding.refund(command, name)
+    return dialect.found(command, worded(result), links.page(result.id), now)
 
 
-def _found(result: PaymentResult) -> HttpReply:
-    known = services()
-    return known.dialects[_NATIVE].found(result, known.links.page(result.id))
+def _explain_signature(dialect: Dialect, error: GatewayError) -> None:
+    """Keep what a developer needs to mend a refused signature."""
+    if isinstance(error, NotAuthentic) and error.diagnosis:
+        services().explain({"dialect": dialect.name, **error.diagnosis})
 
 
 def _response(reply: HttpReply) -> Response:
-    response = Response(reply.body, status=reply.status)
+    status = f"{reply.status} {reply.reason}" if reply.reason else reply.status
+    response = Response(reply.body, status=status)
+    response.headers.pop("Content-Type", None)
     for name, value in reply.headers.items():
         response.headers[name] = value
     return response
-
-
-@entry.get("/pay")
-@entry.post("/pay")
-def pay() -> AnyResponse:
-    """Take a signed request carried by the payer's browser, and show the page it asks for."""
-    call = _call()
-    try:
-        reply = _obey(call)
-    except GatewayError as error:
-        log.info("browser request refused", extra={"code": error.code})
-        status = services().dialects[_NATIVE].refused(call, error).status
-        return entry_error_page(error, status)
-    return redirect(reply.headers["Location"], code=303)

@@ -8,7 +8,8 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
-from gateway.core.errors import BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict, StoreBusy
+from gateway.core.errors import GatewayError, NotFound, StoreBusy
+from gateway.dialects import ErrorPage
 from gateway.web import services
 from gateway.web.rendering import LANGUAGE_DEFAULT
 
@@ -44,26 +45,21 @@ def error_page(status: int, title: str, message: str, code: str, reference: str 
     return make_response(page, status)
 
 
-def entry_error_page(error: GatewayError, status: int) -> Response:
+def entry_error_page(refusal: ErrorPage, error: GatewayError) -> Response:
     """Tell a payer that the request of the site they come from cannot be taken; in test mode, tell its developer why."""
-    message = _("The site you come from sent a payment request that cannot be accepted. Nothing was debited.")
-    if isinstance(error, RequestConflict):
-        message = _CONFLICTS.get(error.code, lambda: message)()
-    if services().settings.is_test_kit_on:
-        message = f"{message} [{_explain(error)}]"
-    return error_page(status, _("This payment cannot be started"), message, error.code)
+    neutral = _("The site you come from sent a payment request that cannot be accepted. Nothing was debited.")
+    message = refusal.wording or _CONFLICTS.get(error.code, lambda: neutral)()
+    if services().settings.is_test_kit_on and refusal.detail:
+        message = f"{message} [{refusal.detail}]"
+    response = error_page(refusal.status, _("This payment cannot be started"), message, refusal.code)
+    response.headers.extend(refusal.headers)
+    return response
 
 
 _CONFLICTS = {
     "debt_already_paid": lambda: _("This bill has already been paid. Nothing was debited this time."),
     "debt_locked": lambda: _("Another payment of this bill is under way. Finish or cancel it, then try again."),
 }
-
-
-def _explain(error: GatewayError) -> str:
-    if isinstance(error, BadRequest):
-        return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in error.faults)
-    return error.fix if isinstance(error, NotAuthentic | RequestConflict) else str(error)
 
 
 def init_errors(app: Flask) -> None:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as StillWorking
 from datetime import datetime
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, g, jsonify, redirect, render_template, request, session
@@ -17,11 +16,12 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.checkout import Situation, Stage
 from gateway.core.errors import CardRefused, NotFound, WrongStatus
-from gateway.core.payment import PaymentResult, Status
+from gateway.core.payment import PaymentResult
 from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm
 from gateway.web import Services, services
+from gateway.web.endings import allow_leaving, departure_of, ending_view
 from gateway.web.rendering import template_names
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,6 @@ LANGUAGES = (("fr", "Français"), ("en", "English"))
 
 # Longer than this and the payer is sent to the waiting page, while the bank is still being asked.
 _PATIENCE_SECONDS = 4.0
-
-# What a refusal is called on the page; every other family is shown as "other". Neutral words only: a page must not
-# tell live cards from dead ones.
-_REASONS = frozenset(
-    {"do_not_honour", "funds", "expired", "stolen", "limit", "wrong_code", "authentication", "technical"}
-)
-_AUTHENTICATION = frozenset({"challenge_failed", "challenge_timeout", "authentication"})
 
 
 @pages.get("/<token>")
@@ -84,7 +77,7 @@ def act(token: str) -> AnyResponse:
         reply.call_on_close(gc.collect)
         return reply
     if action == "return":
-        return _return(token, payment)
+        return _leave(token, payment)
     verbs: dict[str, Callable[[str], None]] = {
         "cancel": services().checkout.paying.cancel,
         "retry": services().checkout.paying.change_card,
@@ -160,17 +153,19 @@ def _authorise(payment: str) -> None:
         log.info("acquirer is slow", extra={"payment": payment})
 
 
-def _return(token: str, payment: str) -> AnyResponse:
+def _leave(token: str, payment: str) -> AnyResponse:
     """Leave for the merchant's site; leaving a refusal gives the payment up."""
-    known = services()
     if _situation(token).can_retry:
-        _calmly(known.checkout.paying.cancel, payment)
-    result = _situation(token).result
-    target = known.dialects[result.dialect].returned(result, known.now()) if not result.is_live else ""
-    if not target:
+        _calmly(services().checkout.paying.cancel, payment)
+    situation = _situation(token)
+    departure = departure_of(situation.result) if not situation.result.is_live else None
+    if departure is None:
         return _home(token)
-    _allow_leaving(result)
-    return redirect(target, code=303)
+    allow_leaving(departure)
+    if departure.method == "GET":
+        return redirect(departure.url, code=303)
+    context = _common(situation.result, "leaving", f"/p/{token}")
+    return Response(render_template("page/leaving.html", departure=departure, **context))
 
 
 def _calmly(verb: Callable[[str], object], payment: str) -> None:
@@ -190,6 +185,7 @@ def _situation(token: str) -> Situation:
     except WrongStatus:
         # Two first looks at once: the other one opened it.
         situation = known.checkout.paying.show(payment)
+    g.is_popup = known.dialects[situation.result.dialect].popup
     codes = [code for code, _ in LANGUAGES]
     wished = request.args.get("lang", "")
     if wished in codes:
@@ -229,7 +225,7 @@ def _render(situation: Situation, token: str, form: CardForm | None = None) -> R
     """Render the page of the present stage."""
     result, stage, base = situation.result, situation.stage, f"/p/{token}"
     context = _common(result, stage.value, base)
-    context |= _VIEWS[stage](situation) if stage in _VIEWS else _ending(situation)
+    context |= _VIEWS[stage](situation) if stage in _VIEWS else ending_view(situation)
     if form is not None:
         context["form"] = form
     names = template_names(f"page/{stage}.html", result.request.merchant)
@@ -256,34 +252,6 @@ def _waiting_view(situation: Situation) -> dict[str, object]:
     since: datetime = events[-1] if events else situation.result.created_at
     waited = int((services().now() - since).total_seconds())
     return {"form": ResultForm(), "status_url": f"{request.path}/state", "seconds_waited": waited}
-
-
-def _ending(situation: Situation) -> dict[str, object]:
-    """Say how it ended and, where the merchant gave an address, let the payer leave for it."""
-    result = situation.result
-    attempt = result.attempt
-    family = attempt.response_family if attempt else ""
-    family = "authentication" if family in _AUTHENTICATION else family
-    _allow_leaving(result)
-    return {
-        "form": ResultForm(),
-        "reason": family if family in _REASONS else "other",
-        "can_retry": situation.can_retry,
-        "can_return": bool(result.request.return_url),
-        **(_ticket_urls(result) if result.status is Status.PAID else {}),
-    }
-
-
-def _ticket_urls(result: PaymentResult) -> dict[str, object]:
-    url = services().links.ticket(result, "payer")
-    return {"ticket_url": url, "ticket_pdf_url": f"{url}.pdf"}
-
-
-def _allow_leaving(result: PaymentResult) -> None:
-    """Let this page's form redirect to the merchant: ``form-action`` would stop it in Chromium otherwise."""
-    parts = urlsplit(result.request.return_url)
-    if parts.netloc:
-        g.form_action = (f"{parts.scheme}://{parts.netloc}",)
 
 
 _VIEWS: dict[Stage, Callable[[Situation], dict[str, object]]] = {

@@ -12,6 +12,7 @@ from gateway.acquirers.cards import CardTable
 from gateway.channels.inbox import Inbox, InboxMessage
 from gateway.core.errors import NotFound
 from gateway.web.cardlist import OUTCOMES, lay_out
+from gateway.web.signatures import Refusals, add_signature_views
 
 # How many messages a page or an answer shows; a developer looks at the newest, or narrows the list.
 _SHOWN = 100
@@ -32,14 +33,21 @@ _MAIL_POLICY = (
 _SHOWABLE = frozenset({"application/pdf", "image/png", "image/jpeg", "text/plain"})
 
 
-def make_testkit(inbox: Inbox, cards: CardTable) -> Blueprint:
-    """Make the blueprint over what was caught and what is published."""
+def make_testkit(inbox: Inbox, cards: CardTable, refusals: Refusals) -> Blueprint:
+    """Make the blueprint over what was caught, what is published and what was refused."""
     testkit = Blueprint("testkit", __name__, url_prefix="/_test")
 
     @testkit.before_request
     def _speak_english() -> None:
         g.language = "en"
 
+    _add_inbox(testkit, inbox)
+    _add_cards(testkit, cards)
+    add_signature_views(testkit, refusals)
+    return testkit
+
+
+def _add_inbox(testkit: Blueprint, inbox: Inbox) -> None:
     @testkit.get("/inbox.json")
     def inbox_json() -> Response:
         return jsonify(messages=[_told(message) for message in _asked(inbox)])
@@ -70,6 +78,8 @@ def make_testkit(inbox: Inbox, cards: CardTable) -> Blueprint:
     def attachment(key: str, index: int) -> Response:
         return _file(inbox, key, index)
 
+
+def _add_cards(testkit: Blueprint, cards: CardTable) -> None:
     @testkit.get("/cards")
     def cards_page() -> str:
         outcome = request.args.get("outcome", "")
@@ -82,8 +92,6 @@ def make_testkit(inbox: Inbox, cards: CardTable) -> Blueprint:
             outcome=outcome,
             wrong_codes=sorted(cards.wrong_security_codes),
         )
-
-    return testkit
 
 
 def _wish() -> dict[str, str]:

@@ -35,7 +35,7 @@ from gateway.core.payment import (
     RefundResult,
     Status,
 )
-from gateway.dialects import Cancel, Find, HttpCall, LookUp, Open, Refund, Signed
+from gateway.dialects import Cancel, Find, HttpCall, HttpReply, LookUp, Open, Refund, Signed, Which
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys, credentials, ensure_demo
 
@@ -56,6 +56,8 @@ BOOK = {
     "jvs-demo": NativeMerchant("jvs-demo"),
     "village": NativeMerchant("village", portal="jvs-demo"),
 }
+LOOK_UP = LookUp(Which(frozenset({"mairie-demo"}), payment="pay_1"))
+FIND = Find(frozenset({"mairie-demo"}), "R1")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +192,12 @@ def test_every_claim_reaches_the_request(dialect: NativeDialect, told: Mapping[s
     assert (request.language, request.return_url) == ("en", "https://portal.example/back?session=1")
     assert (request.notify_url, request.pay_before) == ("https://portal.example/notify/42", date(2026, 11, 21))
     assert request.metadata == {"dossier": "é-12"}
+
+
+def problem_of(dialect: NativeDialect, error: GatewayError) -> bytes:
+    reply = dialect.refused(post(""), error)
+    assert isinstance(reply, HttpReply)
+    return reply.body
 
 
 @pytest.mark.parametrize("typ", ["JWT", "payment-request+jwt"])
@@ -605,7 +613,7 @@ def test_a_card_number_in_any_field_is_refused_and_never_echoed(
         dialect.read(post(sign(told, claims(**changes))), NOW)
 
     assert (pointer, "card_number") in [(fault.pointer, fault.code) for fault in caught.value.faults]
-    assert b"0000154" not in dialect.refused(post(""), caught.value).body
+    assert b"0000154" not in problem_of(dialect, caught.value)
 
 
 @pytest.mark.parametrize("reference", ["497010000000015499", "4970100000000155", "X4970100000000154", "000123456789"])
@@ -617,7 +625,7 @@ def test_a_rejected_value_is_never_echoed(dialect: NativeDialect, told: Mapping[
     with pytest.raises(BadRequest) as caught:
         dialect.read(post(sign(told, claims(email="s3cret", **{"s3cret name": "s3cret"}))), NOW)
 
-    assert b"s3cret" not in dialect.refused(post(""), caught.value).body
+    assert b"s3cret" not in problem_of(dialect, caught.value)
     assert "s3cret" not in str(caught.value)
 
 
@@ -675,7 +683,7 @@ def test_other_calls_are_not_found(dialect: NativeDialect, method: str, path: st
 def test_an_api_key_reads_its_own_payments(dialect: NativeDialect, told: Mapping[str, str]) -> None:
     call = HttpCall("GET", "/v1/payments/pay_1", headers={"authorization": f"Bearer {told['api_key']}"})
 
-    assert dialect.read(call, NOW) == LookUp(frozenset({"mairie-demo"}), "pay_1")
+    assert dialect.read(call, NOW) == LookUp(Which(frozenset({"mairie-demo"}), payment="pay_1"))
 
 
 def test_a_portal_finds_the_payments_of_all_behind_it(dialect: NativeDialect, portal: Mapping[str, str]) -> None:
@@ -706,7 +714,7 @@ def test_a_signed_refund_is_read(dialect: NativeDialect, told: Mapping[str, str]
     command = dialect.read(post(sign(told, {**content, "reason": "absence"}), "/v1/payments/pay_1/refunds"), NOW)
 
     assert isinstance(command, Refund)
-    assert (command.payment, command.amount, command.reason) == ("pay_1", Money(100), "absence")
+    assert (command.which.payment, command.amount, command.reason) == ("pay_1", Money(100), "absence")
 
 
 def test_a_signed_cancellation_is_read(dialect: NativeDialect, told: Mapping[str, str]) -> None:
@@ -715,7 +723,7 @@ def test_a_signed_cancellation_is_read(dialect: NativeDialect, told: Mapping[str
     command = dialect.read(post(sign(told, content), "/v1/payments/pay_1/cancel"), NOW)
 
     assert isinstance(command, Cancel)
-    assert command.payment == "pay_1"
+    assert command.which.payment == "pay_1"
 
 
 @pytest.mark.parametrize("verb", ["refunds", "cancel"])
@@ -776,7 +784,7 @@ def an_open() -> Open:
 
 
 def test_the_merchant_is_told_where_the_page_is(dialect: NativeDialect) -> None:
-    reply = dialect.opened(an_open(), a_result(Status.CREATED), PAGE)
+    reply = dialect.opened(an_open(), a_result(Status.CREATED), PAGE, NOW)
 
     told = json.loads(reply.body)
     assert reply.status == 201
@@ -785,13 +793,13 @@ def test_the_merchant_is_told_where_the_page_is(dialect: NativeDialect) -> None:
 
 
 def test_the_browser_is_sent_to_the_page(dialect: NativeDialect) -> None:
-    reply = dialect.opened(replace(an_open(), by_browser=True), a_result(Status.CREATED), PAGE)
+    reply = dialect.opened(replace(an_open(), by_browser=True), a_result(Status.CREATED), PAGE, NOW)
 
     assert (reply.status, reply.headers["Location"], reply.body) == (303, PAGE, b"")
 
 
 def test_a_payment_is_shown_whole_with_no_more_of_the_card_than_allowed(dialect: NativeDialect) -> None:
-    shown = json.loads(dialect.found(a_result(), PAGE).body)
+    shown = json.loads(dialect.found(LOOK_UP, a_result(), PAGE, NOW).body)
 
     assert (shown["status"], shown["amount"], shown["refunded_amount"]) == ("paid", 4250, 100)
     assert shown["attempts"][0]["last4"] == "0154"
@@ -800,11 +808,11 @@ def test_a_payment_is_shown_whole_with_no_more_of_the_card_than_allowed(dialect:
 
 
 def test_the_page_address_is_shown_while_it_can_serve(dialect: NativeDialect) -> None:
-    assert json.loads(dialect.found(a_result(Status.OPENED), PAGE).body)["checkout_url"] == PAGE
+    assert json.loads(dialect.found(LOOK_UP, a_result(Status.OPENED), PAGE, NOW).body)["checkout_url"] == PAGE
 
 
 def test_several_payments_are_listed(dialect: NativeDialect) -> None:
-    shown = json.loads(dialect.listed((a_result(Status.FAILED), a_result(Status.PAID))).body)
+    shown = json.loads(dialect.listed(FIND, (a_result(Status.FAILED), a_result(Status.PAID)), NOW).body)
 
     assert [payment["status"] for payment in shown["payments"]] == ["refused", "paid"]
 
@@ -827,6 +835,7 @@ def test_several_payments_are_listed(dialect: NativeDialect) -> None:
 def test_an_error_is_a_problem_document(dialect: NativeDialect, error: GatewayError, status: int, code: str) -> None:
     reply = dialect.refused(post(""), error)
 
+    assert isinstance(reply, HttpReply)
     told = json.loads(reply.body)
     assert (reply.status, told["status"], told["code"]) == (status, status, code)
     assert reply.headers["Content-Type"] == "application/problem+json"
@@ -845,8 +854,11 @@ def test_an_error_is_a_problem_document(dialect: NativeDialect, error: GatewayEr
     ],
 )
 def test_the_payer_goes_back_with_a_signed_result(dialect: NativeDialect, keys: Keys, url: str, start: str) -> None:
-    back = dialect.returned(a_result(return_url=url), NOW)
+    departure = dialect.returned(a_result(return_url=url), NOW)
 
+    assert departure is not None
+    assert (departure.method, departure.fields) == ("GET", ())
+    back = departure.url
     assert back.startswith(start)
     key = jwt.PyJWK(keys.signing_jwks()["keys"][0])
     told = jwt.decode(
@@ -870,7 +882,7 @@ def test_the_payer_goes_back_with_a_signed_result(dialect: NativeDialect, keys: 
 
 
 def test_without_a_return_address_there_is_no_way_back(dialect: NativeDialect) -> None:
-    assert dialect.returned(a_result(), NOW) == ""
+    assert dialect.returned(a_result(), NOW) is None
 
 
 @pytest.mark.parametrize("event", ["succeeded", "refused", "cancelled", "expired", "refunded"])
@@ -892,9 +904,12 @@ def test_no_confirmation_tells_of_an_unknown_event(dialect: NativeDialect) -> No
 
 
 def test_a_delivery_goes_to_the_address_of_the_request(dialect: NativeDialect) -> None:
-    call = dialect.delivery(a_result(notify_url="https://portal.example/notify/42?a=b"), "ntc_1", b"{}", NOW)
+    result = a_result(notify_url="https://portal.example/notify/42?a=b")
 
-    assert (call.method, call.url) == ("POST", "https://portal.example/notify/42?a=b")
+    call = dialect.delivery(result, "ntc_1", b"{}", 1, NOW)
+
+    assert (call.method, call.url) == ("POST", "")
+    assert dialect.target(result) == "https://portal.example/notify/42?a=b"
     assert (call.path, call.query, call.body) == ("/notify/42", "a=b", b"{}")
     assert call.headers["webhook-id"] == "ntc_1"
     assert call.headers["webhook-timestamp"] == str(SECONDS)
@@ -902,12 +917,12 @@ def test_a_delivery_goes_to_the_address_of_the_request(dialect: NativeDialect) -
 
 
 def test_a_delivery_falls_back_to_the_merchants_address(dialect: NativeDialect) -> None:
-    assert dialect.delivery(a_result(), "ntc_1", b"{}", NOW).url == "https://portal.example/notify/default"
+    assert dialect.target(a_result()) == "https://portal.example/notify/default"
 
 
 def test_a_merchant_without_an_address_cannot_be_told(dialect: NativeDialect) -> None:
     with pytest.raises(DeliveryFailed) as caught:
-        dialect.delivery(a_result(merchant="jvs-demo"), "ntc_1", b"{}", NOW)
+        dialect.delivery(a_result(merchant="jvs-demo"), "ntc_1", b"{}", 1, NOW)
 
     assert not caught.value.again
 
@@ -915,7 +930,7 @@ def test_a_merchant_without_an_address_cannot_be_told(dialect: NativeDialect) ->
 def test_a_merchant_behind_a_portal_is_told_with_the_portals_keys(dialect: NativeDialect) -> None:
     def signature(merchant: str) -> str:
         result = a_result(merchant=merchant, notify_url="https://portal.example/notify")
-        return dialect.delivery(result, "ntc_1", b"{}", NOW).headers["webhook-signature"]
+        return dialect.delivery(result, "ntc_1", b"{}", 1, NOW).headers["webhook-signature"]
 
     assert signature("village") == signature("jvs-demo")
     assert signature("village") != signature("mairie-demo")

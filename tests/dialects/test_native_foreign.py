@@ -113,7 +113,7 @@ def delivery(dialect: NativeDialect) -> HttpCall:
     )  # fmt: skip
     result = PaymentResult("pay_1", "1", asked, Payee("ville-eddsa", "Ville"), Status.PAID, NOW, NOW)
     body = dialect.confirmed(result, Event("evt_1", 1, "payment.succeeded", NOW))
-    return dialect.delivery(result, "ntc_1", body, NOW)
+    return dialect.delivery(result, "ntc_1", body, 1, NOW)
 
 
 def test_the_published_library_verifies_a_confirmation(delivery: HttpCall, directory: Path) -> None:
@@ -156,7 +156,9 @@ def test_the_published_key_set_verifies_a_browsers_result(dialect: NativeDialect
     )
     result = PaymentResult("pay_1", "1", asked, Payee("ville-eddsa", "Ville"), Status.PAID, NOW, NOW)
     token = JWS()
-    token.deserialize(dialect.returned(result, NOW).rpartition("=")[2])
+    departure = dialect.returned(result, NOW)
+    assert departure is not None
+    token.deserialize(departure.url.rpartition("=")[2])
 
     token.verify(JWK(**keys.signing_jwks()["keys"][0]))
 

@@ -13,7 +13,7 @@ from gateway import migrations
 from gateway.core.challenge import Bound, is_code
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult, Status
-from gateway.dialects import Refund, Signed
+from gateway.dialects import Refund, Signed, Which
 from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import open_engine
@@ -154,7 +154,7 @@ def guess_if_early(parts: Parts, number: int, payment_id: str, code: str) -> str
 
 def give_back(parts: Parts, number: int, payment_id: str, cents: int) -> str:
     signed = Signed("mairie-demo", f"refund-{payment_id}-{number}", f"refund {number}")
-    parts.checkout.refunding.refund(Refund(payment_id, Money(cents), signed))
+    parts.checkout.refunding.refund(Refund(Which(payment=payment_id), Money(cents), signed), "native")
     return "done"
 
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.core.money import AMOUNT_MAX
 from gateway.core.payment import normal_reference
-from gateway.dialects.native.addresses import URL_LENGTH_MAX, parse_address
+from gateway.dialects.addresses import URL_LENGTH_MAX, parse_address
 from gateway.dialects.native.merchant import Terms
 
 LINES_MAX = 50

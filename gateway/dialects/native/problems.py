@@ -116,3 +116,10 @@ def _code(error: GatewayError) -> str:
 def _faults(error: GatewayError) -> list[FaultView]:
     faults = error.faults if isinstance(error, BadRequest) else ()
     return [FaultView(pointer=fault.pointer, code=fault.code, detail=fault.detail) for fault in faults]
+
+
+def explain(error: GatewayError) -> str:
+    """Say in one line, to a developer, what is wrong and how to mend it."""
+    if isinstance(error, BadRequest):
+        return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in error.faults)
+    return error.fix if isinstance(error, NotAuthentic | RequestConflict) else str(error)

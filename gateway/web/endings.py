@@ -1,0 +1,56 @@
+"""How a payment's pages end: what is said of the outcome, and how the payer leaves for the merchant's site."""
+
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from flask import g
+
+from gateway.checkout import Situation
+from gateway.core.payment import PaymentResult, Status
+from gateway.dialects import Departure
+from gateway.steps.review import ResultForm
+from gateway.web import services
+
+# What a refusal is called on the page; every other family is shown as "other". Neutral words only: a page must not
+# tell live cards from dead ones.
+_REASONS = frozenset(
+    {"do_not_honour", "funds", "expired", "stolen", "limit", "wrong_code", "authentication", "technical"}
+)
+_AUTHENTICATION = frozenset({"challenge_failed", "challenge_timeout", "authentication"})
+
+
+def ending_view(situation: Situation) -> dict[str, object]:
+    """Say how it ended and, where the merchant gave an address, let the payer leave for it."""
+    result = situation.result
+    attempt = result.attempt
+    family = attempt.response_family if attempt else ""
+    family = "authentication" if family in _AUTHENTICATION else family
+    departure = departure_of(result)
+    if departure is not None:
+        allow_leaving(departure)
+    return {
+        "form": ResultForm(),
+        "reason": family if family in _REASONS else "other",
+        "can_retry": situation.can_retry,
+        "can_return": departure is not None,
+        **(_ticket_urls(result) if result.status is Status.PAID else {}),
+    }
+
+
+def departure_of(result: PaymentResult) -> Departure | None:
+    """Say how the payer goes back, were it over now: leaving a refusal gives the payment up."""
+    known = services()
+    over = replace(result, status=Status.FAILED) if result.is_live else result
+    return known.dialects[result.dialect].returned(over, known.now())
+
+
+def allow_leaving(departure: Departure) -> None:
+    """Let this page's form lead to the merchant: ``form-action`` would stop it in Chromium otherwise."""
+    parts = urlsplit(departure.url)
+    if parts.netloc:
+        g.form_action = (f"{parts.scheme}://{parts.netloc}",)
+
+
+def _ticket_urls(result: PaymentResult) -> dict[str, object]:
+    url = services().links.ticket(result, "payer")
+    return {"ticket_url": url, "ticket_pdf_url": f"{url}.pdf"}
