@@ -68,6 +68,17 @@ def test_the_evening_closes_the_day(parts: Parts, clock: Clock) -> None:
     assert (before, is_captured(parts, paid)) == (False, True)
 
 
+def test_the_day_can_be_closed_by_hand_but_not_for_those_who_decide_themselves(parts: Parts) -> None:
+    own = pay(parts, open_payment(parts, capture_by_hand=True))
+    evening = evening_merchant(parts)
+    waiting = pay(evening, open_payment(evening))
+
+    closed = evening.checkout.close_day()
+
+    assert closed == 1
+    assert (is_captured(parts, waiting), is_captured(parts, own)) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
@@ -149,7 +160,7 @@ def test_a_capture_crossing_an_undoing_loses(parts: Parts) -> None:
         with parts.store.reading() as tx:
             attempt = tx.attempts.money(tx.payments.get(paid.id).id)
         try:
-            parts.checkout.refunding._capturing.capture(attempt.id)
+            parts.checkout.capturing.capture(attempt.id)
         except WrongStatus as error:
             crossing.append(type(error))
         return reverse(target, amount, op_id=op_id)

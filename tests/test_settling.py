@@ -65,7 +65,7 @@ def test_captured_money_is_not_captured_again(parts: Parts) -> None:
     with parts.store.reading() as tx:
         attempt = tx.attempts.money(tx.payments.get(paid.id).id)
 
-    done = parts.checkout.refunding._capturing.capture(attempt.id)
+    done = parts.checkout.capturing.capture(attempt.id)
 
     assert done
     assert asked == []

@@ -20,9 +20,15 @@ class Checkout:
         self.opening = Opening(desk)
         self.paying = Paying(desk)
         self.settling = Settling(desk)
-        capturing = Capturing(desk)
-        self.refunding = Refunding(desk, capturing)
-        self._sweeping = Sweeping(desk, self.settling, capturing)
+        self.capturing = Capturing(desk)
+        self.refunding = Refunding(desk, self.capturing)
+        self._sweeping = Sweeping(desk, self.settling, self.capturing)
+
+    def close_day(self) -> int:
+        """Pay out now what waits for the evening (test mode's button); returns how many payments that were."""
+        count = self.capturing.close_day()
+        self.sweep()
+        return count
 
     def sweep(self) -> int:
         """Settle what silence, crashes and idle payers left open; returns how many things were looked at."""

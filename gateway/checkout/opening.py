@@ -149,6 +149,11 @@ class Opening:
         with self._desk.store.reading() as tx:
             return tx.payments.result(tx.payments.get(public_id))
 
+    def is_being_told(self, public_id: str) -> bool:
+        """Say whether a confirmation of this payment is under way, or due and not yet tried."""
+        with self._desk.store.reading() as tx:
+            return tx.notices.is_under_way(tx.payments.get(public_id).id, self._desk.now())
+
     def find(self, merchants: frozenset[str], reference: str) -> tuple[PaymentResult, ...]:
         """Tell the payments that carry a reference, newest first."""
         with self._desk.store.reading() as tx:

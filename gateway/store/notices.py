@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, bindparam, case, func, insert, select, text, update
+from sqlalchemy import Connection, Row, String, bindparam, case, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.errors import NotFound
@@ -101,6 +101,15 @@ class Notices:
         """Say whether somebody is, or was, to be told of an event by a channel."""
         n = t.notice
         asked = select(n.c.id).where(n.c.channel == channel, n.c.target == target, n.c.event_id == event_id)
+        return self._db.execute(asked).first() is not None
+
+    def is_under_way(self, payment_id: int, now: datetime) -> bool:
+        """Say whether a confirmation of a payment is being made for the first time, or is due and waits for a worker."""
+        n = t.notice
+        fresh = or_(n.c.tries == 0, n.c.lease != "")
+        asked = select(n.c.id).where(
+            n.c.payment_id == payment_id, n.c.channel == "confirmation", n.c.state == "new", n.c.next_at <= now, fresh
+        )
         return self._db.execute(asked).first() is not None
 
     def next_due(self) -> datetime | None:

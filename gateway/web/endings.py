@@ -1,6 +1,7 @@
 """How a payment's pages end: what is said of the outcome, and how the payer leaves for the merchant's site."""
 
 from dataclasses import replace
+from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 from flask import g
@@ -17,6 +18,9 @@ _REASONS = frozenset(
     {"do_not_honour", "funds", "expired", "stolen", "limit", "wrong_code", "authentication", "technical"}
 )
 _AUTHENTICATION = frozenset({"challenge_failed", "challenge_timeout", "authentication"})
+
+# Longer than a healthy merchant needs, shorter than a payer begins to doubt.
+_TELLING_SECONDS = 3.0
 
 
 def ending_view(situation: Situation) -> dict[str, object]:
@@ -35,6 +39,17 @@ def ending_view(situation: Situation) -> dict[str, object]:
         "can_return": departure is not None,
         **(_ticket_urls(result) if result.status is Status.PAID else {}),
     }
+
+
+def wait_until_told(payment: str) -> None:
+    """Let the merchant hear of the end before the payer does, where its protocol promises so and the merchant is quick."""
+    known = services()
+    result = known.checkout.opening.told(payment)
+    if result.is_live or not known.dialects[result.dialect].tells_first:
+        return
+    until = monotonic() + _TELLING_SECONDS
+    while monotonic() < until and known.checkout.opening.is_being_told(payment):
+        sleep(0.05)
 
 
 def departure_of(result: PaymentResult) -> Departure | None:

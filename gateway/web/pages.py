@@ -21,7 +21,7 @@ from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm
 from gateway.web import Services, services
-from gateway.web.endings import allow_leaving, departure_of, ending_view
+from gateway.web.endings import allow_leaving, departure_of, ending_view, wait_until_told
 from gateway.web.rendering import template_names
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ def act(token: str) -> AnyResponse:
     }
     if action in verbs:
         _calmly(verbs[action], payment)
+        wait_until_told(payment)
     return _home(token)
 
 
@@ -97,6 +98,7 @@ def answer(token: str) -> AnyResponse:
         _calmly(known.checkout.paying.resend_code, payment)
     elif action == "cancel":
         _calmly(known.checkout.paying.cancel, payment)
+        wait_until_told(payment)
     elif action == "retry":
         _calmly(known.checkout.paying.change_card, payment)
     else:
@@ -117,6 +119,7 @@ def _take_code(token: str, payment: str) -> AnyResponse:
         return _home(token)
     if is_right and not known.settings.merchants[situation.result.request.merchant].always_review:
         _calmly(_authorise, payment)
+        wait_until_told(payment)
     return _home(token)
 
 
@@ -157,6 +160,7 @@ def _leave(token: str, payment: str) -> AnyResponse:
     """Leave for the merchant's site; leaving a refusal gives the payment up."""
     if _situation(token).can_retry:
         _calmly(services().checkout.paying.cancel, payment)
+        wait_until_told(payment)
     situation = _situation(token)
     departure = departure_of(situation.result) if not situation.result.is_live else None
     if departure is None:
@@ -240,6 +244,7 @@ def _card_view(situation: Situation) -> dict[str, object]:
         "form": _card_form(known, result),
         "email_rule": merchant.email_rule if merchant else "optional",
         "attempts_left": max(result.attempts_max - failed, 1),
+        "this_year": known.now().year,
     }
 
 

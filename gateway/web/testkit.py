@@ -6,11 +6,13 @@ downloaded unless a browser can show them without running anything.
 
 from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, g, jsonify, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.acquirers.cards import CardTable
 from gateway.channels.inbox import Inbox, InboxMessage
 from gateway.core.errors import NotFound
+from gateway.web import services
 from gateway.web.cardlist import OUTCOMES, lay_out
 from gateway.web.signatures import Refusals, add_signature_views
 
@@ -44,7 +46,19 @@ def make_testkit(inbox: Inbox, cards: CardTable, refusals: Refusals) -> Blueprin
     _add_inbox(testkit, inbox)
     _add_cards(testkit, cards)
     add_signature_views(testkit, refusals)
+    _add_evening(testkit)
     return testkit
+
+
+def _add_evening(testkit: Blueprint) -> None:
+    @testkit.get("/evening")
+    def evening_page() -> str:
+        return render_template("testkit/evening.html", closed=request.args.get("closed", ""))
+
+    @testkit.post("/evening")
+    def close_day() -> AnyResponse:
+        """Close the simulated bank's day; scripts press this button too, hence no form token."""
+        return redirect(url_for("testkit.evening_page", closed=services().checkout.close_day()), code=303)
 
 
 def _add_inbox(testkit: Blueprint, inbox: Inbox) -> None:
