@@ -27,6 +27,8 @@ from gateway.core.errors import SettingsError, StoreBusy
 from gateway.core.payment import PaymentResult
 from gateway.dialects import Dialect, House
 from gateway.dialects.native import NativeDialect, NativeMerchant
+from gateway.dialects.payfip import PayfipDialect
+from gateway.dialects.tipi import TipiDialect
 from gateway.keys import Keys
 from gateway.links import Links
 from gateway.outbox import Deliverer, Outbox
@@ -34,7 +36,10 @@ from gateway.settings import Merchant, Settings
 from gateway.store import Store, open_engine, wake
 
 # Every dialect but the native one, which alone needs the key files.
-DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {}
+DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {
+    "tipi": TipiDialect,
+    "payfip": PayfipDialect,
+}
 
 # Three missed beats of the worker (it beats every five seconds) and a margin.
 _WORKER_SILENCE = timedelta(seconds=20)

@@ -25,7 +25,6 @@ from gateway.dialects import Dialect
 _TIMEOUT = (3.0, 12.0)
 # The whole delivery, however slowly a receiver drips.
 _TOTAL_SECONDS = 15.0
-_GONE = 410
 _BODY_MAX = 16 * 1024
 # Characters kept of an answer, for whoever asks what the merchant said.
 REPLY_MAX = 500
@@ -127,7 +126,6 @@ def _judge(reply: requests.Response, dialect: Dialect) -> str:
     after = reply.headers.get("Retry-After", "")
     raise DeliveryFailed(
         f"HTTP {reply.status_code}",
-        again=reply.status_code != _GONE,
         retry_after_seconds=int(after) if after.isdigit() and reply.status_code in (429, 503) else None,
         reply=said,
     )

@@ -263,7 +263,10 @@ class Dialect(Protocol):
         ...
 
     def received(self, status: int, body: bytes) -> bool:
-        """Say whether the merchant's answer to a notice means that it has it."""
+        """Say whether the merchant's answer to a notice means that it has it.
+
+        Raises :class:`~gateway.core.errors.DeliveryFailed` when it means that there is no use in trying again.
+        """
         ...
 
     def retry_at(self, tries: int, now: datetime) -> datetime | None:

@@ -55,6 +55,8 @@ PARIS = ZoneInfo("Europe/Paris")
 # The payer's browser needs seconds; a quarter of an hour covers a phone that fell asleep.
 RESULT_LIFETIME = timedelta(minutes=15)
 
+GONE = 410
+
 TOLD = frozenset({"payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired", "payment.refunded"})
 
 _MINUTE, _HOUR = 60, 3600
@@ -182,7 +184,9 @@ class NativeDialect:
         return result.request.notify_url or (merchant.notify_url if merchant else "")
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - the status says it all
-        """Take any 2xx for "I have it"."""
+        """Take any 2xx for "I have it", and 410 for "never again"."""
+        if status == GONE:
+            raise DeliveryFailed(f"HTTP {status}", again=False)
         return 200 <= status < 300
 
     def retry_at(self, tries: int, now: datetime) -> datetime | None:

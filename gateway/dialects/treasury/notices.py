@@ -1,0 +1,133 @@
+"""Notifications of both variants: an unsigned form sent by POST, and tried again for some days.
+
+What the form says is each variant's own; how it travels is the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+from types import MappingProxyType
+from typing import Generic, TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from gateway import __version__
+from gateway.core.errors import DeliveryFailed, NotFound
+from gateway.core.payment import PaymentResult
+from gateway.dialects import Find, House, HttpCall, HttpReply
+from gateway.dialects.addresses import parse_address
+from gateway.dialects.schedule import after
+from gateway.dialects.treasury.anomalies import Anomalies
+from gateway.dialects.treasury.clients import Clients, Terms
+
+FORM = "application/x-www-form-urlencoded"
+
+# Seconds after each failed try. No public source tells the real service's schedule; its guide speaks of "at once",
+# "two hours later" and "the night batch".
+PAUSES = (60, 5 * 60, 30 * 60, 2 * 3600)
+NIGHTS = 5
+
+# When the night batch runs and forgotten operations are purged, by the treasury's clock. Three o'clock is in every day,
+# on the days of the change of time as well.
+NIGHT = time(3)
+
+# What became of a payment, in the letters that every client knows; V and Z belong to direct debits alone.
+OUTCOMES: Mapping[str, str] = MappingProxyType(
+    {
+        "payment.succeeded": "P",
+        "payment.refused": "R",
+        "payment.cancelled": "A",
+        "payment.expired": "A",
+    }
+)
+
+T = TypeVar("T", bound=Terms)
+
+
+class Notifying(Generic[T]):
+    """The part of a dialect that tells a client's server how a payment ended.
+
+    The form carries no signature: these protocols have none, and clients compare its names exactly.
+    """
+
+    body_max = 16 * 1024
+    popup = True
+
+    def __init__(self, clients: Clients[T], house: House) -> None:
+        self._clients, self._house = clients, house
+        self._anomalies = Anomalies()
+
+    def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002
+        """Refuse: neither variant lists payments."""
+        raise NotFound("this protocol lists no payments")
+
+    def target(self, result: PaymentResult) -> str:
+        """Give the address of the request, or the book's when the request gave none."""
+        client = self._clients.of(result.request.merchant)
+        return result.request.notify_url or (client.merchant.notify_url if client else "")
+
+    def delivery(
+        self,
+        result: PaymentResult,
+        notice_id: str,  # noqa: ARG002 - the form has no place for it
+        body: bytes,
+        tries: int,  # noqa: ARG002 - every try is the same
+        now: datetime,  # noqa: ARG002 - nothing in it ages
+    ) -> HttpCall:
+        """Post the form, in the body or the query as the client's terms say.
+
+        Raises :class:`DeliveryFailed`, for good, when there is no usable address.
+        """
+        client = self._clients.of(result.request.merchant)
+        place = client.terms.notify if client else "body"
+        url = self.target(result)
+        if place != "body":
+            url = joined(url, body.decode("ascii"))
+        try:
+            address = parse_address(url)
+        except ValueError as error:
+            raise DeliveryFailed("the client gave no usable address", again=False) from error
+        headers = {"content-type": FORM, "user-agent": f"Guichet/{__version__}"}
+        return HttpCall("POST", address.path, address.query, headers, b"" if place == "query" else body, url)
+
+    def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - bodies range from nothing to a sentence
+        """Take any 2xx and 3xx for a receipt: several portals answer with a redirection to a page for people."""
+        return 200 <= status < 400
+
+    def retry_at(self, tries: int, now: datetime) -> datetime | None:
+        """Give the next try: 1, 5 and 30 minutes and 2 hours later, then five nights, then none."""
+        if tries > len(PAUSES) + NIGHTS:
+            return None
+        return after(PAUSES, tries, now) or next_night(now, self._house.zone)
+
+
+def form(pairs: Sequence[tuple[str, str]]) -> bytes:
+    """Write a form, its names and values in UTF-8."""
+    return urlencode(pairs).encode("ascii")
+
+
+def joined(url: str, query: str) -> str:
+    """Add parameters to an address that may have some already."""
+    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    return url + joint + query
+
+
+def next_night(now: datetime, zone: ZoneInfo) -> datetime:
+    """Say when the next night batch runs."""
+    return last_night(now, zone, days=1)
+
+
+def last_night(now: datetime, zone: ZoneInfo, days: int = 0) -> datetime:
+    """Say when the latest night batch ran, or the one so many days later."""
+    local = now.astimezone(zone)
+    day = local.date() if local.time() >= NIGHT else local.date() - timedelta(days=1)
+    return datetime.combine(day + timedelta(days=days), NIGHT, zone).astimezone(now.tzinfo)
+
+
+def local_date(at: datetime, zone: ZoneInfo) -> str:
+    """Write ``dattrans``: the day on the treasury's calendar, ``DDMMYYYY``."""
+    return at.astimezone(zone).strftime("%d%m%Y")
+
+
+def local_time(at: datetime, zone: ZoneInfo) -> str:
+    """Write ``heurtrans``: the time on the treasury's clock, ``HHMM``."""
+    return at.astimezone(zone).strftime("%H%M")
