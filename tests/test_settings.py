@@ -18,9 +18,21 @@ def faults(home: Path, **environ: str) -> str:
 def test_the_shipped_configuration_loads(home: Path) -> None:
     loaded = settings.load(home, {})
 
-    assert set(loaded.merchants) == {"mairie-demo", "jvs-demo", "jvs-demo-valmont", "jvs-demo-rivesaint"}
+    assert {merchant.id: merchant.dialect for merchant in loaded.merchants.values()} == {
+        "mairie-demo": "native",
+        "jvs-demo": "native",
+        "jvs-demo-valmont": "native",
+        "jvs-demo-rivesaint": "native",
+        "sistec-demo": "tipi",
+        "titres-demo": "tipi",
+        "payfip-demo": "payfip",
+        "alise-demo": "spplus",
+        "ifac-demo": "systempay",
+        "falaise-demo": "payline",
+    }
     assert all(merchant.mode is Mode.TEST for merchant in loaded.merchants.values())
-    assert loaded.key_holders == ("mairie-demo", "jvs-demo")
+    assert loaded.key_holders[:2] == ("mairie-demo", "jvs-demo")
+    assert "jvs-demo-valmont" not in loaded.key_holders
     assert loaded.sqlalchemy_url == f"sqlite:///{home}/var/guichet.sqlite"
 
 
