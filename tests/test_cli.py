@@ -9,6 +9,7 @@ import responses
 from click.testing import CliRunner, Result
 
 from gateway.cli import guichet, main
+from gateway.cli.serving import MEMORY
 from gateway.parts import Parts
 from tests.factories import deliver, open_payment, pay
 from tests.support.clock import Clock
@@ -108,13 +109,17 @@ def test_keys_overlap_until_the_old_one_is_retired(run, home: Path) -> None:  # 
     assert old == ""
 
 
-def test_a_busy_port_is_told_with_the_flag_that_changes_it(run) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_busy_port_is_told_with_the_flag_that_changes_it(run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    # With these in its environment "serve" need not begin anew, as a process of its own.
+    for name, value in MEMORY.items():
+        monkeypatch.setenv(name, value)
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = str(busy.getsockname()[1])
 
-        result = run("serve", "--port", port)
+        result = run(command, "--port", port)
 
     assert result.exit_code == 1
     assert f"port {port} on 127.0.0.1" in result.output

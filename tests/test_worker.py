@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +18,6 @@ from gateway.acquirers import Answer
 from gateway.acquirers.simulator import Simulator
 from gateway.channels import Notice
 from gateway.checkout import Checkout
-from gateway.cli.supervisor import Supervisor
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
@@ -171,63 +170,85 @@ class TestStopping:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 class TestSupervisor:
-    SLEEP: Mapping[str, list[str]] = {"sleeper": [sys.executable, "-c", "import time; time.sleep(60)"]}
+    """In a process of its own, as it must be: it forks, and the tests' process has threads."""
 
-    @staticmethod
+    PROGRAM = """
+import atexit, os, pathlib, signal, time
+from gateway.cli import supervisor
+supervisor.STOP_SECONDS = 1.5
+atexit.register(lambda: said.open("a").write(f"exit of {{os.getpid()}}\\n"))
+said = pathlib.Path({said!r})
+with supervisor.Supervisor() as it:
+    it.start("sleeper", lambda: ({task}))
+    it.watch()
+"""
+
+    @pytest.fixture
+    def said(self, tmp_path: Path) -> Path:
+        """Name the file in which the child and the exit handler write."""
+        return tmp_path / "said"
+
     @contextmanager
-    def _supervising(commands: Mapping[str, list[str]]) -> Iterator[Supervisor]:
-        supervisor = Supervisor(commands, {})
-        supervisor.start()
-        watcher = threading.Thread(target=supervisor.watch, daemon=True)
-        watcher.start()
+    def _supervising(self, task: str, said: Path) -> Iterator[subprocess.Popen[bytes]]:
+        program = self.PROGRAM.format(said=str(said), task=task)
+        supervisor = subprocess.Popen([sys.executable, "-c", program])
         try:
             yield supervisor
         finally:
-            supervisor.stop()
-            watcher.join(5)
+            supervisor.terminate()
+            supervisor.wait(10)
 
-    def test_what_was_killed_is_started_again(self) -> None:
-        with self._supervising(self.SLEEP):
-            first = wait_until(_children, 5)
-            os.kill(first.pop(), signal.SIGKILL)
+    def test_what_was_killed_is_started_again_under_its_name(self, said: Path) -> None:
+        with self._supervising("time.sleep(60)", said) as supervisor:
+            first = wait_until(lambda: _sleepers(supervisor.pid))
+            os.kill(first[0], signal.SIGKILL)
 
-            wait_until(_differs(_children, first), 5)
+            second = wait_until(lambda: [pid for pid in _sleepers(supervisor.pid) if pid not in first])
 
-            assert len(_children()) == 1
+        assert len(second) == 1
 
-    def test_what_dies_at_once_is_not_started_all_the_time(self, tmp_path: Path) -> None:
-        count = tmp_path / "count"
-        dying = [sys.executable, "-c", f"open({str(count)!r}, 'a').write('x')"]
-        with self._supervising({"dying": dying}):
+    def test_what_dies_at_once_is_not_started_all_the_time(self, said: Path) -> None:
+        with self._supervising("said.open('a').write('x')", said):
+            wait_until(said.exists)
             time.sleep(2.5)
+            count = len(said.read_text())
 
-        assert 1 <= len(count.read_text()) <= 3
+        assert 2 <= count <= 4
 
-    def test_its_children_end_with_it_however_it_ends(self, tmp_path: Path) -> None:
-        pid_file = tmp_path / "pid"
-        child = f"import os,time; open({str(pid_file)!r},'w').write(str(os.getpid())); time.sleep(60)"
-        program = (
-            "from gateway.cli.supervisor import Supervisor; import sys;"
-            f"Supervisor({{'child': [sys.executable, '-c', {child!r}]}}, {{}}).run()"
-        )
-        supervisor = subprocess.Popen([sys.executable, "-c", program])
-        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), 20))
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+    def test_its_children_end_with_it_however_it_ends(self, number: signal.Signals, said: Path) -> None:
+        with self._supervising("time.sleep(60)", said) as supervisor:
+            children = wait_until(lambda: _sleepers(supervisor.pid))
 
-        supervisor.kill()
-        supervisor.wait()
+            supervisor.send_signal(number)
+            supervisor.wait(10)
 
-        wait_until(lambda: not _is_running(pid), 10)
+        wait_until(lambda: not _is_running(children[0]), 10)
+
+    def test_a_child_that_does_not_listen_is_ended_all_the_same(self, said: Path) -> None:
+        deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN), said.touch(), time.sleep(60)"
+        with self._supervising(deaf, said) as supervisor:
+            wait_until(said.exists)
+            children = _sleepers(supervisor.pid)
+
+        assert supervisor.returncode == 0
+        assert not _is_running(children[0])
+
+    def test_a_child_has_neither_the_signal_handlers_nor_the_exit_handlers_of_its_parent(self, said: Path) -> None:
+        handlers = "said.open('a').write(f'{signal.getsignal(signal.SIGTERM).name}\\n')"
+        with self._supervising(handlers, said) as supervisor:
+            wait_until(said.exists)
+
+        assert set(said.read_text().splitlines()) == {"SIG_DFL", f"exit of {supervisor.pid}"}
 
 
-def _children() -> set[int]:
-    own = os.getpid()
-    tasks = Path(f"/proc/{own}/task").glob("*/children")
-    pids = {int(pid) for task in tasks for pid in task.read_text().split()}
-    return {pid for pid in pids if b"time.sleep(60)" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
-def _differs(look: Callable[[], set[int]], before: set[int]) -> Callable[[], bool]:
-    return lambda: bool(look() - before)
+def _sleepers(supervisor: int) -> list[int]:
+    """Find the named children: a child that has not yet its own name has not yet its own settings either."""
+    try:
+        pids = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
+        return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"guichet: sleeper")]
+    except OSError:
+        return []
 
 
 def _is_running(pid: int) -> bool:

@@ -1,4 +1,7 @@
-"""Commands that run: ``serve``, ``worker``, ``sweep``, and the test machine's mail catcher and bank."""
+"""Commands that run: ``serve``, ``worker``, ``sweep``, and the test machine's mail catcher and bank.
+
+Nothing heavy is imported before a command needs it: how soon a server takes payments is a matter of what is loaded when.
+"""
 
 import os
 import resource
@@ -11,25 +14,25 @@ from urllib.parse import urlsplit
 
 import click
 
-from gateway import settings as settings_
 from gateway.cli.supervisor import Supervisor
-from gateway.settings import Settings
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from gateway.parts import Parts
+    from gateway.settings import Settings
 
 # Freed memory is overwritten and goes back to the system, so that card numbers do not linger in a web process. glibc's
 # per-thread cache keeps small freed blocks as they were, so there is none.
 MEMORY = {"PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
-_THREADS = 8
-# A web process is replaced after this many requests, give or take, whatever it may still remember.
-_REQUESTS_MAX = 2000
 
 home_argument = click.make_pass_decorator(Path)
 
 
-def read(home: Path) -> Settings:
+def read(home: Path) -> "Settings":
     """Read the settings as this process's environment has them."""
+    from gateway import settings as settings_
+
     return settings_.load(home, os.environ)
 
 
@@ -69,29 +72,61 @@ def place(port: int | None, smtp_port: int | None) -> None:
         os.environ["GUICHET_SMTP__PORT"] = str(smtp_port)
 
 
-def make_supervisor(settings: Settings, *, with_worker: bool) -> Supervisor:
-    """Prepare everything ``serve`` runs; the database is brought up to date once it starts."""
-    web = settings.web
-    refuse_busy(web.host, web.port, "--port")
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Web port (default: config/gateway.toml, 8000).")
+@click.option("--smtp-port", type=click.IntRange(1, 65535), help="Port of the mail catcher (default: 8025).")
+@click.option("--worker/--no-worker", "with_worker", default=True, help="Run the worker beside the web server.")
+@click.option("--demo-keys", is_flag=True, hidden=True, help="Make whatever keys a development server lacks.")
+@home_argument
+def serve(home: Path, port: int | None, smtp_port: int | None, with_worker: bool, demo_keys: bool) -> None:
+    """Serve the web, the worker and, where configured, the mail catcher."""
+    _take_memory_settings()
+    configure_logs()
+    place(port, smtp_port)
+    settings = read(home)
+    refuse_busy(settings.web.host, settings.web.port, "--port")
     if settings.smtp.catcher:
         refuse_busy(settings.smtp.host, settings.smtp.port, "--smtp-port")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     settings.var.mkdir(mode=0o700, exist_ok=True)
+    with Supervisor() as supervisor:
+        # The catcher needs little, so it loads that beside the loading of the rest.
+        if settings.smtp.catcher:
+            supervisor.start("catcher", lambda: _catch(settings))
+        app = _load(settings, demo_keys=demo_keys)
+        click.echo(f"Guichet serves {settings.base_url} (Ctrl-C stops it)")
+        if with_worker:
+            supervisor.start("worker", lambda: _work(settings))
+        supervisor.start("web", lambda: _serve_web(app, settings))
+        supervisor.watch()
+
+
+def _take_memory_settings() -> None:
+    """Become the same command under ``MEMORY``, which a process must have from its first instruction on."""
+    environ = {**os.environ, **MEMORY}
+    if environ != os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606 - itself
+
+
+def _load(settings: "Settings", *, demo_keys: bool) -> "Flask":
+    """Import and build what the processes share, and bring the database up to date; no connection stays open."""
     metrics = settings.var / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir()
-    own = [sys.executable, "-m", "gateway"]
-    commands: dict[str, list[str]] = {}
-    if settings.smtp.catcher:
-        commands["catcher"] = [*own, "catcher"]
-    early = tuple(commands)
-    commands["web"] = _gunicorn(settings)
-    if with_worker:
-        commands["worker"] = [*own, "worker"]
-    environ = {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-    return Supervisor(commands, environ, early, prepare=lambda: _upgrade(settings))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+    if demo_keys:
+        from gateway.clock import utc_now
+        from gateway.keys import ensure_demo
+
+        ensure_demo(settings.home / "keys", settings.key_holders, utc_now())
+    from gateway.app import create_app
+
+    app = create_app(settings.home, settings=settings)
+    _upgrade(settings)
+    return app
 
 
-def _upgrade(settings: Settings) -> None:
+def _upgrade(settings: "Settings") -> None:
     from gateway import migrations
 
     file = settings.sqlalchemy_url.removeprefix("sqlite:///")
@@ -104,47 +139,35 @@ def _upgrade(settings: Settings) -> None:
     engine.dispose()
 
 
-def _gunicorn(settings: Settings) -> list[str]:
-    web = settings.web
-    return [
-        "env", *(f"{name}={value}" for name, value in MEMORY.items()),
-        sys.executable, "-m", "gunicorn", "wsgi:app", "--chdir", str(Path(__file__).parents[2]),
-        "--bind", f"{web.host}:{web.port}", "--workers", str(web.workers),
-        "--preload", "--worker-class", "gthread", "--threads", str(_THREADS), "--no-control-socket",
-        "--max-requests", str(_REQUESTS_MAX), "--max-requests-jitter", str(_REQUESTS_MAX // 4),
-        "--graceful-timeout", "40", "--log-level", "warning", "--worker-tmp-dir", str(settings.var),
-        # A header that is no more than usual; long ones are refused before anything is read.
-        "--limit-request-line", "8190", "--limit-request-fields", "50",
-    ]  # fmt: skip
+def _serve_web(app: "Flask", settings: "Settings") -> None:
+    from gateway.cli.webserver import WebServer
+
+    WebServer(app, settings).run()
 
 
-@click.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Web port (default: config/gateway.toml, 8000).")
-@click.option("--smtp-port", type=click.IntRange(1, 65535), help="Port of the mail catcher (default: 8025).")
-@click.option("--worker/--no-worker", "with_worker", default=True, help="Run the worker beside the web server.")
-@home_argument
-def serve(home: Path, port: int | None, smtp_port: int | None, with_worker: bool) -> None:
-    """Serve the web, the worker and, where configured, the mail catcher."""
-    configure_logs()
-    place(port, smtp_port)
-    settings = read(home)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    supervisor = make_supervisor(settings, with_worker=with_worker)
-    click.echo(f"Guichet serves {settings.base_url} (Ctrl-C stops it)")
-    supervisor.run()
+def _work(settings: "Settings") -> None:
+    from gateway.parts import build
+    from gateway.store.wake import Bell
+    from gateway.worker import Worker
+
+    parts = build(settings)
+    bell = Bell(parts.store.engine, settings.var / "wake")
+    Worker(parts.store, parts.checkout, parts.deliverer(bell.ring), bell, parts.now).run()
+    parts.store.engine.dispose()
+
+
+def _catch(settings: "Settings") -> None:
+    from gateway.channels import catcher as catcher_
+
+    catcher_.run(settings.smtp.host, settings.smtp.port, settings.var / "inbox")
 
 
 @click.command()
 @home_argument
 def worker(home: Path) -> None:
     """Deliver notices and sweep; run as many as you like, on as many machines."""
-    from gateway.store.wake import Bell
-    from gateway.worker import Worker
-
     configure_logs()
-    parts = open_parts(home)
-    bell = Bell(parts.store.engine, parts.settings.var / "wake")
-    Worker(parts.store, parts.checkout, parts.deliverer(bell.ring), bell, parts.now).run()
+    _work(read(home))
 
 
 @click.command()
@@ -160,11 +183,8 @@ def sweep(home: Path) -> None:
 @home_argument
 def catcher(home: Path) -> None:
     """Catch every mail into the test inbox."""
-    from gateway.channels import catcher as catcher_
-
     configure_logs()
-    settings = read(home)
-    catcher_.run(settings.smtp.host, settings.smtp.port, settings.var / "inbox")
+    _catch(read(home))
 
 
 @click.command()

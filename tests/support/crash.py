@@ -268,9 +268,12 @@ class Guichet:
         first = self._first.pid if self._first is not None else 0
         if what == "supervisor":
             return [first]
-        words = {"master": "gunicorn", "web": "gunicorn", "worker": "worker", "catcher": "catcher"}
-        found = [pid for pid in _children(first) if words[what] in _command(pid)]
-        return [child for pid in found for child in _children(pid)] if what == "web" else found
+        titles = {
+            "master": "gunicorn: master", "web": "gunicorn: worker", "worker": "guichet: worker", "catcher": "guichet: catcher",
+        }  # fmt: skip
+        own = _children(first)
+        below = [*own, *(grandchild for child in own for grandchild in _children(child))]
+        return [pid for pid in below if _title(pid).startswith(titles[what])]
 
     def kill(self, what: str, chance: random.Random) -> bool:
         """Kill one of its processes as a power cut would; false when there is none just now."""
@@ -289,8 +292,8 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _command(pid: int) -> list[str]:
+def _title(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
-        return []
+        return ""

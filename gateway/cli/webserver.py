@@ -1,0 +1,47 @@
+"""The web server of ``guichet serve``: gunicorn, given an application that is built already."""
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from gateway import logs
+from gateway.settings import Settings
+
+_THREADS = 8
+# A web process is replaced after this many requests, give or take, whatever it may still remember.
+_REQUESTS_MAX = 2000
+
+
+class WebServer(BaseApplication):  # type: ignore[misc]  # the library ships no types
+    """One gunicorn; ``run`` is the whole life of its process and of the workers it forks."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set the options; gunicorn calls this."""
+        web = self._settings.web
+        options = {
+            "proc_name": "guichet",
+            "bind": f"{web.host}:{web.port}",
+            "workers": web.workers,
+            "preload_app": True,
+            "worker_class": "gthread",
+            "threads": _THREADS,
+            "control_socket_disable": True,
+            "max_requests": _REQUESTS_MAX,
+            "max_requests_jitter": _REQUESTS_MAX // 4,
+            "graceful_timeout": 40,
+            "loglevel": "warning",
+            "worker_tmp_dir": str(self._settings.var),
+            # A header that is no more than usual; long ones are refused before anything is read.
+            "limit_request_line": 8190,
+            "limit_request_fields": 50,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Give the application; gunicorn calls this once its own log is set up, which then becomes ours."""
+        logs.configure()
+        return self._app
