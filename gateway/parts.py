@@ -28,6 +28,7 @@ from gateway.core.payment import PaymentResult
 from gateway.dialects import Dialect, House
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.dialects.payfip import PayfipDialect
+from gateway.dialects.spplus import SpplusDialect
 from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.tipi import TipiDialect
 from gateway.keys import Keys
@@ -40,6 +41,7 @@ from gateway.store import Store, open_engine, wake
 DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {
     "tipi": TipiDialect,
     "payfip": PayfipDialect,
+    "spplus": SpplusDialect,
     "systempay": SystempayDialect,
 }
 

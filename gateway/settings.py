@@ -85,7 +85,8 @@ class Merchant(_Table):
     contact_phone: str = ""
     mode: Mode = Mode.TEST
     dialect: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,16}$")] = "native"
-    protocol: dict[str, JsonValue] = Field(default_factory=dict, description="what its dialect needs; checked by it")
+    # Keys may be in it: it is never printed.
+    protocol: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     portal: MerchantId | None = None
     managers: tuple[Address, ...] = ()
     callback_urls: tuple[str, ...] = ()

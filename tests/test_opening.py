@@ -41,6 +41,7 @@ def test_a_payment_is_found_by_each_of_its_names(parts: Parts) -> None:
         (Which(handle="abc-1"), "tipi"),
         (Which(frozenset({"jvs-demo"}), handle="abc-1"), "native"),
         (Which(number="x"), "native"),
+        (Which(handle="abc-1", reference="ANOTHER"), "native"),
         (Which(number="9" * 30), "native"),
         (Which(number="²"), "native"),
         (Which(), "native"),

@@ -8,7 +8,7 @@ import pytest
 from gateway.checkout import Checkout
 from gateway.core.errors import NotFound, RequestConflict, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import PaymentResult, Which
+from gateway.core.payment import PaymentResult, Status, Which
 from gateway.dialects import Capture, Refund, Signed
 from gateway.parts import Parts
 from tests.factories import MERCHANT, open_payment, pay
@@ -202,3 +202,17 @@ def test_what_is_left_is_given_back_when_no_amount_is_named(parts: Parts) -> Non
         parts.checkout.refunding.refund(Refund(Which(payment=paid.id), amount, Signed(MERCHANT, jti, "d")), "native")
 
     assert [refund.amount.cents for refund in told(parts, paid).refunds] == [1000, 8612]
+
+
+def test_another_amount_is_not_captured(parts: Parts) -> None:
+    paid = pay(parts, open_payment(parts, capture_by_hand=True))
+
+    with pytest.raises(RequestConflict) as refused:
+        parts.checkout.refunding.capture(Capture(Which(payment=paid.id), SIGNED, Money(100)), "native")
+
+    assert refused.value.code == "amount_differs"
+    assert not is_captured(parts, paid)
+
+
+def test_a_reset_of_an_unpaid_payment_cancels_it(parts: Parts) -> None:
+    assert reset(parts, open_payment(parts)).status is Status.CANCELLED

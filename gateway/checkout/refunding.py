@@ -64,6 +64,10 @@ class Refunding:
             row = self._own(tx, command, dialect)
             if self._seen(tx, command, "refund"):
                 return tx.payments.result(row)
+            if command.before_settlement and row.status in (Status.CREATED, Status.OPENED):
+                self._desk.keep_signed(tx, command.signed, "refund", row)
+                self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
+                return tx.payments.result(tx.payments.by_id(row.id))
             amount = command.amount or Money(max(row.amount_cents - row.refunded_cents, 1), row.currency)
             if row.status != Status.PAID or amount.currency != row.currency:
                 raise RequestConflict(
@@ -80,12 +84,15 @@ class Refunding:
             return tx.payments.result(tx.payments.by_id(row.id))
 
     def capture(self, command: Capture, dialect: str) -> PaymentResult:
-        """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``) when nothing does."""
+        """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``, ``amount_differs``)."""
         with self._desk.store.transaction() as tx:
             row = self._own(tx, command, dialect)
             if not self._seen(tx, command, "capture"):
+                whole = Money(row.amount_cents, row.currency)
                 if row.status != Status.PAID or row.refunded_cents:
                     raise RequestConflict("payment_over", "only a paid payment can be captured", row.public_id)
+                if command.amount not in (None, whole):
+                    raise RequestConflict("amount_differs", "capture the whole authorisation", row.public_id)
                 self._desk.keep_signed(tx, command.signed, "capture", row)
             attempt = tx.attempts.money(row.id)
         with suppress(StoreBusy, AcquirerUnreachable):

@@ -70,7 +70,8 @@ class NotFound(GatewayError):
 class RequestConflict(GatewayError):
     """A request that is well formed but contradicts what is already known.
 
-    ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over``, ``refund_exceeds`` or ``settled``.
+    ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over``, ``refund_exceeds``,
+    ``amount_differs`` or ``settled``.
     """
 
     code = "conflict"

@@ -297,9 +297,11 @@ class Which:
     :ivar payment: the public id
     :ivar handle: the name its dialect gave it
     :ivar number: our transaction number, with or without leading zeros
+    :ivar reference: the merchant's own, when it was told beside the name: both must fit
     """
 
     merchants: frozenset[str] = frozenset()
     payment: str = ""
     handle: str = ""
     number: str = ""
+    reference: str = ""

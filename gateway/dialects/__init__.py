@@ -172,10 +172,14 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Asks that an authorisation that waits for the merchant be paid out, in whole."""
+    """Asks that an authorisation that waits for the merchant be paid out, in whole.
+
+    :ivar amount: what the merchant believes that is; ``None`` when it did not say
+    """
 
     which: Which
     signed: Signed
+    amount: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,8 @@ class Refund:
     """Asks that part or all of a paid payment be given back.
 
     :ivar amount: ``None`` for all that is left
-    :ivar before_settlement: only if the day's settlement has not taken it yet (a reset); refused as ``settled`` afterwards
+    :ivar before_settlement: only if the day's settlement has not taken it yet (a reset); refused as ``settled`` afterwards.
+        A payment nobody has begun to debit is cancelled
     """
 
     which: Which

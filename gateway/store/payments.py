@@ -64,7 +64,8 @@ class Payments:
             is_number = which.number.isascii() and which.number.isdigit() and len(which.number) <= _NUMBER_MAX
             asked = asked.where(t.payment.c.id == (int(which.number) if is_number else 0))
         row = self._db.execute(asked).one_or_none()
-        if row is None or (which.merchants and row.merchant_id not in which.merchants):
+        is_other = row is not None and which.reference not in ("", row.reference)
+        if row is None or is_other or (which.merchants and row.merchant_id not in which.merchants):
             raise NotFound("no such payment")
         return row
 
