@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from gateway.acquirers import Answer
 from gateway.acquirers.simulator import Simulator
@@ -23,6 +24,7 @@ from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
 from gateway.outbox import Deliverer
 from gateway.parts import Parts
+from gateway.store import tables as t
 from gateway.store.wake import Bell
 from gateway.worker import Worker
 from tests.factories import SILENT_APPROVED, open_payment, pay
@@ -82,6 +84,11 @@ def hanging(parts: Parts) -> tuple[Checkout, Hanging]:
     return Checkout(replace(parts.checkout.desk, acquirer=bank)), bank
 
 
+def heartbeats(parts: Parts) -> set[str]:
+    with parts.store.reading() as tx:
+        return set(tx.connection.execute(select(t.heartbeat.c.name)).scalars())
+
+
 class TestSweeping:
     def test_a_bank_that_hangs_does_not_hold_up_deliveries(self, parts: Parts) -> None:
         checkout, bank = hanging(parts)
@@ -132,6 +139,16 @@ class TestSweeping:
 
         assert before == ("worker: no heartbeat; start `guichet worker`",)
         assert parts.faults() == before
+
+    def test_its_first_beat_clears_away_workers_silent_for_a_day(self, parts: Parts, clock: Clock) -> None:
+        for name, hours in (("killed:1", 25), ("stopped:2", 23)):
+            with parts.store.transaction() as tx:
+                tx.notices.beat(name, clock.now() - timedelta(hours=hours))
+        with working(parts, parts.checkout, Recording()):
+            wait_until(lambda: len(heartbeats(parts) - {"killed:1", "stopped:2"}) == 1, 5)
+
+        assert "killed:1" not in heartbeats(parts)
+        assert "stopped:2" in heartbeats(parts)
 
 
 class TestStopping:

@@ -1,9 +1,9 @@
 """The outbox's rows: written with the fact, claimed under a lease, kept in order per payment."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, bindparam, case, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, String, bindparam, case, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.errors import NotFound
@@ -35,6 +35,9 @@ UPDATE notice SET lease = :lease, lease_until = :until, tries = tries + 1
 FROM pick WHERE notice.id = pick.id
 RETURNING notice.id
 """
+
+# Longer than anybody looks for a worker that is gone.
+_HEARTBEAT_KEPT = timedelta(days=1)
 
 
 class Notices:
@@ -148,9 +151,10 @@ class Notices:
     # The worker's pulse.
 
     def beat(self, name: str, at: datetime) -> None:
-        """Say that a worker is alive."""
+        """Say that a worker is alive; its first beat clears away those silent for a day, killed ones included."""
         done = self._db.execute(update(t.heartbeat).where(t.heartbeat.c.name == name).values(at=at))
         if done.rowcount == 0:
+            self._db.execute(delete(t.heartbeat).where(t.heartbeat.c.at < at - _HEARTBEAT_KEPT))
             try:
                 with self._db.begin_nested():
                     self._db.execute(insert(t.heartbeat).values(name=name, at=at))

@@ -48,6 +48,18 @@ def _ring(directory: Path) -> None:
             bell.sendto(b"!", str(path))
 
 
+def _is_deaf(path: Path) -> bool:
+    """Say whether nobody listens on a socket any more, whoever was killed in its place."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        try:
+            bell.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
 class Bell:
     """A worker's ear: ``wait`` returns when something may be due, or when the time is up."""
 
@@ -66,6 +78,8 @@ class Bell:
 
     def _listen_on_socket(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for other in filter(_is_deaf, directory.glob("*.sock")):
+            other.unlink(missing_ok=True)
         path = directory / f"{os.getpid()}.sock"
         path.unlink(missing_ok=True)
         ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

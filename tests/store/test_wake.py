@@ -104,6 +104,24 @@ def test_the_ears_of_dead_workers_are_no_obstacle(database_url: str, tmp_path: P
     engine.dispose()
 
 
+def test_a_new_worker_clears_away_the_ears_of_dead_ones_only(tmp_path: Path) -> None:
+    engine, directory = open_engine("sqlite://"), tmp_path / "wake"
+    program = "import os, socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).bind(sys.argv[1]); os._exit(9)"
+    with listening_bell(engine, directory) as living, pytest.MonkeyPatch.context() as patch:
+        subprocess.run([sys.executable, "-c", program, directory / "1.sock"], check=False)
+        before = {path.name for path in directory.iterdir()}
+        patch.setattr("gateway.store.wake.os.getpid", lambda: 2)
+        with listening_bell(engine, directory):
+            after = {path.name for path in directory.iterdir()}
+        caller(engine, directory)()
+
+        assert before - after == {"1.sock"}
+        assert after - before == {"2.sock"}
+        assert len(after) == 2
+        assert seconds(living.wait, 10) < 5
+    engine.dispose()
+
+
 def test_a_call_that_cannot_be_made_does_not_undo_what_was_committed(parts: Parts, tmp_path: Path) -> None:
     payment = open_payment(parts)
     dead = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
