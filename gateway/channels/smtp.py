@@ -56,7 +56,8 @@ def send(relay: Relay, message: EmailMessage) -> None:
     except smtplib.SMTPDataError as error:
         raise DeliveryFailed(f"smtp {error.smtp_code} message refused", again=error.smtp_code < 500) from error
     except smtplib.SMTPNotSupportedError as error:
-        raise DeliveryFailed("smtp relay lacks a needed extension", again=False) from error
+        # Of the message, only an accented address asks for an extension (SMTPUTF8, RFC 6531).
+        raise DeliveryFailed("smtp relay cannot take this address", again=False) from error
     except smtplib.SMTPResponseException as error:
         raise DeliveryFailed(f"smtp {error.smtp_code} {type(error).__name__}") from error
     except (smtplib.SMTPException, OSError) as error:
@@ -70,10 +71,7 @@ def _converse(relay: Relay, message: EmailMessage) -> None:
     cut.daemon = True
     cut.start()
     try:
-        if relay.security is Security.STARTTLS:
-            smtp.starttls(context=ssl.create_default_context())
-        if relay.username:
-            smtp.login(relay.username, relay.password)
+        _introduce(smtp, relay)
         smtp.send_message(message)
         # The message is accepted: a relay that is rude at the goodbye must not make us send it again.
         with suppress(smtplib.SMTPException, OSError):
@@ -92,6 +90,19 @@ def _connect(relay: Relay) -> smtplib.SMTP:
     if smtp.sock:
         smtp.sock.settimeout(relay.total_seconds)
     return smtp
+
+
+def _introduce(smtp: smtplib.SMTP, relay: Relay) -> None:
+    """Lock the line and log in, as the settings want it or not at all: what is missing here is the relay's fault."""
+    wanted = "STARTTLS"
+    try:
+        if relay.security is Security.STARTTLS:
+            smtp.starttls(context=ssl.create_default_context())
+        wanted = "login"
+        if relay.username:
+            smtp.login(relay.username, relay.password)
+    except smtplib.SMTPNotSupportedError as error:
+        raise DeliveryFailed(f"smtp relay offers no {wanted}") from error
 
 
 def _cut(smtp: smtplib.SMTP) -> None:
