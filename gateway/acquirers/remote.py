@@ -84,7 +84,7 @@ class RemoteAcquirer:
             refusal = _read("enrol", CardRefusedReply, said.body)
             raise CardRefused(refusal.field, refusal.rule)
         reply = _read("enrol", EnrolReply, said.body)
-        if (reply.op_id, reply.amount_cents, reply.currency) != (op_id, amount.cents, amount.currency):
+        if not reply.is_about(op_id, amount):
             raise AcquirerUnreachable("enrol: the answer is to another question")
         return reply.enrolment
 
@@ -126,7 +126,7 @@ class RemoteAcquirer:
         if said.status != 200:
             raise AcquirerUnreachable(f"{verb}: HTTP {said.status}")
         reply = _read(verb, AnswerReply, said.body)
-        if (reply.op_id, reply.amount_cents, reply.currency) != (op_id, amount.cents, amount.currency):
+        if not reply.is_about(op_id, amount):
             raise AcquirerUnreachable(f"{verb}: the answer is to another question")
         if reply.outcome not in _OUTCOMES[verb]:
             raise AcquirerUnreachable(f"{verb}: {reply.outcome} is no answer to that")

@@ -52,6 +52,10 @@ class _Priced(Shape):
         """The amount; raises :class:`~gateway.core.errors.BadField` when it is none."""
         return Money(self.amount_cents, self.currency)
 
+    def is_about(self, op_id: str, amount: Money) -> bool:
+        """Say whether it is of that operation and amount; an answer to another question is none."""
+        return (self.op_id, self.amount_cents, self.currency) == (op_id, amount.cents, amount.currency)
+
 
 class EnrolAsked(_Priced):
     """A card on its way to the bank: the one message with a number in it."""
@@ -80,7 +84,7 @@ class EnrolAsked(_Priced):
         return CardEntry(CardNumber(self.number), Expiry(self.expiry_year, self.expiry_month), self.security_code)
 
 
-class EnrolReply(Shape):
+class EnrolReply(_Priced):
     """A token for the card, and what its bank wants."""
 
     token: Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -89,9 +93,6 @@ class EnrolReply(Shape):
     eci: _Word
     phone: _Word
     response_code: _Word
-    op_id: _OpId
-    amount_cents: int
-    currency: _Word
 
     @classmethod
     def of(cls, enrolment: Enrolment, asked: EnrolAsked) -> Self:
