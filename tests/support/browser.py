@@ -12,8 +12,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from tests.support.installing import install_debian, succeeds
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-INSTALL_SECONDS = 600  # a slow mirror needs minutes for the 100 MB of a browser; more means it is stuck
 PROBE_SECONDS = 30
 
 # Silence what a browser does behind the page: the suite talks to loopback only, and a second run must find no traces.
@@ -55,17 +56,11 @@ def launch_flags() -> list[str]:
 
 def install_chromium() -> None:
     """Install a Chromium the way this account may; says what it does, and leaves judging to :func:`chromium_path`."""
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print("installing Debian's chromium", flush=True)
-        debian = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        # The font is for the pages: a bare Debian draws boxes.
-        packages = ["chromium", "fonts-dejavu-core"]
-        updated = _succeeds(["apt-get", "update", "-q"], debian)
-        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
-        if updated and _succeeds(install, debian):
-            return
+    # The font is for the pages: a bare Debian draws boxes.
+    if install_debian(["chromium", "fonts-dejavu-core"]):
+        return
     print("downloading Playwright's chromium", flush=True)
-    _succeeds([sys.executable, "-m", "playwright", "install", "chromium"], dict(os.environ))
+    succeeds([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
 def main() -> int:
@@ -97,20 +92,6 @@ def _downloaded() -> str:
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if Path(path).exists() else ""
-
-
-def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
-    """Run an installer quietly; show the end of what it said when it fails."""
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        print(error)
-        return False
-    if done.returncode:
-        print("\n".join((done.stdout + done.stderr).splitlines()[-5:]))
-    return done.returncode == 0
 
 
 if __name__ == "__main__":

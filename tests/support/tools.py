@@ -5,18 +5,18 @@ the hashes of its lock. The tests ask :func:`php_path`, :func:`node_path` and :f
 reason, when something is missing.
 """
 
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.installing import install_debian, succeeds
+
 # The oldest that run the snippets: str_contains and throw expressions, request.toArray and a global fetch.
 PHP_OLDEST = (8, 0)
 NODE_OLDEST = (18, 0)
 PROBE_SECONDS = 30
-INSTALL_SECONDS = 300
 
 # What the installed package is made from, and where: beside the Python packages of the same environment.
 LOCKED = Path(__file__).parents[1] / "docs/npm"
@@ -67,16 +67,6 @@ def _is_installed() -> bool:
     return is_same and (INSTALLED / "node_modules/standardwebhooks").is_dir()
 
 
-def install_debian(packages: list[str]) -> None:
-    """Install Debian packages when this account may; judging is left to the finders."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return
-    print(f"installing Debian's {' and '.join(packages)}", flush=True)
-    debian = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    if _succeeds(["apt-get", "update", "-q"], debian):
-        _succeeds(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], debian)
-
-
 def install_verifier() -> None:
     """Install the npm package as its lock says, running nothing of what it brings."""
     npm = shutil.which("npm")
@@ -88,13 +78,13 @@ def install_verifier() -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(LOCKED / name, INSTALLED / name)
     words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(INSTALLED)]
-    _succeeds([npm, *words], dict(os.environ))
+    succeeds([npm, *words])
 
 
 def main() -> int:
     """Make sure that all is there; print where it is, or why some tests will be skipped."""
     missing = 0
-    finders: tuple[tuple[str, Callable[[], object], Callable[[], None]], ...] = (
+    finders: tuple[tuple[str, Callable[[], object], Callable[[], object]], ...] = (
         ("php", php_path, lambda: install_debian(["php-cli"])),
         ("node", node_path, lambda: install_debian(["nodejs"])),
         ("npm", _npm_path, lambda: install_debian(["npm"])),
@@ -125,20 +115,6 @@ def _is_here(find: Callable[[], object]) -> bool:
     except NoTool:
         return False
     return True
-
-
-def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
-    """Run an installer quietly; show the end of what it said when it fails."""
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        print(error)
-        return False
-    if done.returncode:
-        print("\n".join((done.stdout + done.stderr).splitlines()[-5:]))
-    return done.returncode == 0
 
 
 if __name__ == "__main__":
