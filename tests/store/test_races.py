@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sqlalchemy import Table, func, select
 
 from gateway import migrations
 from gateway.core.challenge import Bound, is_code
+from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult, Status
 from gateway.dialects import Refund, Signed, Which
@@ -31,10 +33,12 @@ from tests.factories import (
 )
 from tests.support.crash import Racers
 from tests.support.postgres import fresh_database
-from tests.support.server import make_home
+from tests.support.server import make_home, wait_until
 
 RACERS = 24
 ROUNDS = 4
+# On a starved machine SQLite may keep somebody waiting for too long; this often in a row is no accident.
+PATIENCE = 100
 
 
 class Arena:
@@ -108,13 +112,23 @@ def settle(parts: Parts) -> None:
         parts.checkout.sweep()
 
 
+def all_are_settled(parts: Parts, payments: list[PaymentResult]) -> bool:
+    """Sweep once: an answer the database had no time to take in is asked for again, half a minute later."""
+    parts.checkout.sweep()
+    return not any(told(parts, payment).is_live for payment in payments)
+
+
 def broken(answers: list[str]) -> list[str]:
     return [answer for answer in answers if answer.startswith("BROKE")]
 
 
 def authorise(parts: Parts, _number: int, payment_id: str) -> str:
-    parts.checkout.settling.authorise(payment_id)
-    return "done"
+    """Ask until the database has time: it promises that whoever it sent away had done nothing."""
+    for _ in range(PATIENCE):
+        with suppress(StoreBusy):
+            parts.checkout.settling.authorise(payment_id)
+            return "done"
+    return "never had"
 
 
 def enter_and_authorise(parts: Parts, _number: int, payment_id: str) -> str:
@@ -171,18 +185,18 @@ def sweep(parts: Parts, _number: int) -> int:
 
 
 def test_one_payment_is_debited_once(parts: Parts, racers: Racers) -> None:
-    before = debits(parts)
+    before, payments = debits(parts), []
     for number in range(1, ROUNDS + 1):
-        payment = open_payment(parts)
-        enter(parts, payment)
+        payments.append(open_payment(parts))
+        enter(parts, payments[-1])
 
-        answers = racers.race(authorise, payment.id)
+        answers = racers.race(authorise, payments[-1].id)
 
-        # On a starved machine SQLite may keep somebody waiting for too long; that one did nothing at all.
-        assert answers.count("done") == 1
-        assert set(answers) <= {"done", "wrong_status", "store_busy"}
+        assert Counter(answers) == {"done": 1, "wrong_status": RACERS - 1}
         assert debits(parts) == before + number
-        assert told(parts, payment).status is Status.PAID
+    wait_until(lambda: all_are_settled(parts, payments), 60)
+    assert {told(parts, payment).status for payment in payments} == {Status.PAID}
+    assert debits(parts) == before + ROUNDS
 
 
 def test_cards_entered_all_at_once_debit_at_most_once(parts: Parts, racers: Racers) -> None:
