@@ -20,7 +20,7 @@ from gateway.dialects import Refund, Signed, Which
 from gateway.outbox import SCHEDULES, Deliverer, spread
 from gateway.parts import Parts
 from gateway.store import tables as t
-from tests.factories import CHALLENGE, FUNDS, a_card, enter, open_payment, pay
+from tests.factories import CHALLENGE, FUNDS, a_card, deliver, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.crash import Receiver, listening, rises
 
@@ -444,6 +444,45 @@ class TestCodes:
         turn(parts, postman)
 
         assert len(postman.of("sms")) == 1
+
+    @pytest.mark.parametrize(("seconds", "sent"), [(299, 1), (300, 0)])
+    def test_it_is_sent_while_it_can_be_used_only(self, parts: Parts, clock: Clock, seconds: int, sent: int) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        clock.advance(seconds=seconds)
+
+        deliver(parts)
+
+        assert len(parts.inbox.messages(kind="sms", payment=payment.id)) == sent
+        assert self._end(parts) == [("sent", "") if sent else ("dead", "the code has expired")]
+
+    def test_a_replaced_code_is_not_sent(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        clock.advance(seconds=31)
+        parts.checkout.paying.resend_code(payment.id)
+
+        deliver(parts)
+
+        (message,) = parts.inbox.messages(kind="sms", payment=payment.id)
+        assert parts.checkout.paying.answer_challenge(payment.id, message.code)
+        assert self._end(parts) == [("dead", "a newer code has replaced it"), ("sent", "")]
+
+    def test_the_code_of_a_card_given_up_is_not_sent(self, parts: Parts) -> None:
+        changed, cancelled = open_payment(parts), open_payment(parts)
+        for payment in (changed, cancelled):
+            enter(parts, payment, CHALLENGE)
+        parts.checkout.paying.change_card(changed.id)
+        parts.checkout.paying.cancel(cancelled.id)
+
+        deliver(parts)
+
+        assert parts.inbox.messages(kind="sms") == []
+        assert self._end(parts) == [("dead", "nobody awaits the code any more")] * 2
+
+    @staticmethod
+    def _end(parts: Parts) -> list[tuple[str, str]]:
+        return [(row.state, row.last_error) for row in notices(parts, "sms")]
 
 
 class TestWhoIsTold:

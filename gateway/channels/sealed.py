@@ -9,7 +9,9 @@ from hashlib import sha256
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from gateway.channels import Channel, Notice
+from gateway.core.challenge import CODE_LIFE
 from gateway.core.errors import DeliveryFailed
+from gateway.core.payment import AttemptStatus
 
 
 class Seal:
@@ -35,12 +37,27 @@ class Seal:
 
 
 class SealedChannel:
-    """Opens the body of each notice, then lets the real channel deliver it."""
+    """Opens the body of each notice, if its code can still be used, then lets the real channel deliver it."""
 
     def __init__(self, inner: Channel, seal: Seal) -> None:
         self.name = inner.name
         self._inner, self._seal = inner, seal
 
     def deliver(self, notice: Notice, now: datetime) -> None:
-        """Deliver the opened notice."""
+        """Deliver the opened notice.
+
+        Raises :class:`DeliveryFailed`, for good, when its code is worthless: a payer who types one loses a try.
+        """
+        if why := _why_worthless(notice, now):
+            raise DeliveryFailed(why, again=False)
         self._inner.deliver(replace(notice, body=self._seal.open(notice.body)), now)
+
+
+def _why_worthless(notice: Notice, now: datetime) -> str:
+    event, result = notice.event, notice.result
+    if now >= event.at + CODE_LIFE:
+        return "the code has expired"
+    if any(other.type == event.type and other.seq > event.seq for other in result.events):
+        return "a newer code has replaced it"
+    awaited = {attempt.id for attempt in result.attempts if attempt.status is AttemptStatus.AUTHENTICATING}
+    return "" if event.facts["attempt"] in awaited else "nobody awaits the code any more"
