@@ -218,6 +218,10 @@ class Deliverer:
 
     def _deliver(self, row: Row[Any], lease: str) -> None:
         """Send one notice and write down what came of it."""
+        if row.tries > 1 and self._planned(row, row.tries - 1) is None:
+            # Claimed once more than the schedule allows: its last tries ended with their worker, not with an answer.
+            self._failed(row, lease, DeliveryFailed("each worker that tried it died", again=False))
+            return
         try:
             reply = self._channels[row.channel].deliver(self._notice(row), self._now())
         except DeliveryFailed as error:
@@ -267,18 +271,19 @@ class Deliverer:
 
         A receiver's ``Retry-After`` is obeyed up to an hour; the rest is the schedule of the channel, or of the dialect.
         """
-        now = self._now()
-        if row.channel == "confirmation":
-            with self._store.reading() as tx:
-                dialect = tx.payments.by_id(row.payment_id).dialect
-            planned = self._outbox.retry_at(dialect, row.tries, now)
-        else:
-            planned = after(SCHEDULES[row.channel], row.tries, now)
+        now, planned = self._now(), self._planned(row, row.tries)
         if planned is None:
             return None
         if error.retry_after_seconds is not None:
             return now + timedelta(seconds=min(max(error.retry_after_seconds, 1), _RETRY_AFTER_MAX))
         return spread(planned, now)
+
+    def _planned(self, row: Row[Any], tries: int) -> datetime | None:
+        if row.channel != "confirmation":
+            return after(SCHEDULES[row.channel], tries, self._now())
+        with self._store.reading() as tx:
+            dialect = tx.payments.by_id(row.payment_id).dialect
+        return self._outbox.retry_at(dialect, tries, self._now())
 
 
 def spread(planned: datetime, now: datetime) -> datetime:

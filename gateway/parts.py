@@ -28,6 +28,7 @@ from gateway.core.payment import PaymentResult
 from gateway.dialects import Dialect, House
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.dialects.payfip import PayfipDialect
+from gateway.dialects.payline import PaylineDialect
 from gateway.dialects.spplus import SpplusDialect
 from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.tipi import TipiDialect
@@ -41,6 +42,7 @@ from gateway.store import Store, open_engine, wake
 DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {
     "tipi": TipiDialect,
     "payfip": PayfipDialect,
+    "payline": PaylineDialect,
     "spplus": SpplusDialect,
     "systempay": SystempayDialect,
 }

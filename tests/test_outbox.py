@@ -512,3 +512,28 @@ class TestWhoIsTold:
             "payer_mail": 1,
             "merchant_mail": 1,
         }
+
+
+class TestDeadWorkers:
+    """A delivery that takes its worker with it must end some day."""
+
+    @pytest.fixture
+    def dead(self, parts: Parts, clock: Clock) -> Row[Any]:
+        """Give a notice that was claimed, by workers that died of it, once more than its schedule allows."""
+        pay(parts, open_payment(parts))
+        for number in range(13):
+            with parts.store.transaction() as tx:
+                tx.notices.claim(f"lease-{number}", now=clock.now(), until=clock.now(), limit=50, per_target=50)
+            clock.advance(seconds=1)
+        turn(parts, Postman())
+        return notices(parts)[0]
+
+    def test_it_dies_itself(self, dead: Row[Any]) -> None:
+        assert (dead.state, dead.last_error) == ("dead", "each worker that tried it died")
+
+    def test_a_person_may_send_it_again(self, parts: Parts, clock: Clock, dead: Row[Any]) -> None:
+        with parts.store.transaction() as tx:
+            tx.notices.resend(dead.id, clock.now())
+        turn(parts, Postman())
+
+        assert notices(parts)[0].state == "sent"

@@ -6,12 +6,13 @@ fault at once, and lays it out for people. What a card *does* is played by :mod:
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from gateway.acquirers import Flow
 from gateway.core.errors import SettingsError
@@ -161,10 +162,16 @@ class CardTable:
 
     :ivar wrong_security_codes: codes answered "wrong security code" on cards of our own set; the imitated services
         promise to take any code on theirs
+    :ivar amounts: by service, the amounts (minor units) its simulator refuses, and with which code
     """
 
     cards: tuple[PublishedCard, ...]
     wrong_security_codes: frozenset[str] = frozenset()
+    amounts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+
+    def refusal(self, card: PublishedCard, cents: int) -> str:
+        """Give the code that this amount is refused with by a good card of an imitated service; empty when it is not."""
+        return self.amounts.get(card.source.service, {}).get(cents, "")
 
     def find(self, number: str) -> PublishedCard | None:
         """Find the card with these digits, if it is one of ours."""
@@ -194,6 +201,7 @@ class _File(BaseModel):
 
     wrong_security_codes: frozenset[Annotated[str, StringConstraints(pattern=r"^[0-9]{3,4}$")]] = frozenset()
     cards: tuple[PublishedCard, ...]
+    amounts: dict[str, dict[int, _Code]] = Field(default_factory=dict)
 
 
 def load(path: Path) -> CardTable:
@@ -216,7 +224,7 @@ def load(path: Path) -> CardTable:
     doubles = _doubles(path, read.cards)
     if doubles:
         raise SettingsError(doubles)
-    return CardTable(read.cards, read.wrong_security_codes)
+    return CardTable(read.cards, read.wrong_security_codes, read.amounts)
 
 
 def _worded(path: Path, error: ValidationError) -> tuple[str, ...]:

@@ -108,7 +108,10 @@ class Simulator:
         with self._book.writing() as page:
             answer = page.answered(message)
             if answer is None:
+                refusal = self._cards.refusal(test, amount.cents) if test else ""
                 answer = _judge(page, message, test, enrolled, bool(authentication))
+                if refusal and answer.outcome is Outcome.APPROVED:
+                    answer = _decline(message, refusal, "do_not_honour")
                 page.record(message, answer, self._now())
                 _enter(page, message, answer, verdict)
         if verdict in {Verdict.SILENT_APPROVED, Verdict.SILENT_DECLINED, Verdict.REVIEW}:

@@ -127,6 +127,7 @@ class Paying:
             scheme=chosen,
             bin=card.number.bin,
             last4=card.number.last4,
+            expiry=f"{card.expiry.month:02d}{card.expiry.year % 100:02d}",
             token=enrolment.token if enrolment else "",
             flow=enrolment.flow if enrolment else "",
             eci=enrolment.eci if enrolment else "",

@@ -210,7 +210,10 @@ class PaymentRequest:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """One card submission as the world may see it: never more of the number than BIN and last four."""
+    """One card submission as the world may see it: never more of the number than BIN and last four.
+
+    :ivar expiry: month and year of the card, ``MMYY``
+    """
 
     id: str
     number: int
@@ -225,6 +228,7 @@ class AttemptResult:
     authorisation_number: str = ""
     eci: str = ""
     ended_at: datetime | None = None
+    expiry: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,11 +134,11 @@ class Notices:
         return list(self._db.execute(asked.where(t.notice.c.state == state) if state else asked))
 
     def resend(self, notice_id: int, now: datetime) -> None:
-        """Put a notice back to be sent now: same id, same body, tries kept. Raises :class:`NotFound`."""
+        """Put a notice back to be sent now: same id, same body, a whole new round of tries. Raises :class:`NotFound`."""
         done = self._db.execute(
             update(t.notice)
             .where(t.notice.c.id == notice_id, t.notice.c.channel != "sms")
-            .values(state="new", next_at=now, lease="", lease_until=None)
+            .values(state="new", next_at=now, lease="", lease_until=None, tries=0)
         )
         if done.rowcount != 1:
             raise NotFound("no such notice, or one that may not be sent again (a code)")

@@ -273,6 +273,7 @@ class Payments:
                 scheme=r.scheme,
                 bin=r.bin,
                 last4=r.last4,
+                expiry=r.expiry,
                 started_at=r.started_at,
                 flow=r.flow,
                 response_code=r.response_code,

@@ -168,6 +168,7 @@ attempt = Table(
     Column("scheme", String(16), nullable=False),
     Column("bin", String(8), nullable=False),
     Column("last4", String(4), nullable=False),
+    Column("expiry", String(4), nullable=False, server_default=""),
     Column("token", String(64), nullable=False, server_default=""),
     Column("flow", String(16), nullable=False, server_default=""),
     Column("eci", String(2), nullable=False, server_default=""),

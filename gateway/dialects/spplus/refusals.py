@@ -85,4 +85,5 @@ def _detail(error: GatewayError) -> str:
     if isinstance(error, NotAuthentic):
         diagnosis = [error.diagnosis.get(name, "") for name in ("cause", "first_difference")]
         return " ".join(part for part in (error.fix, *diagnosis) if part)
-    return error.fix if isinstance(error, RequestConflict) else str(error)
+    # Other errors speak of our own insides.
+    return error.fix if isinstance(error, RequestConflict) else error.code

@@ -17,6 +17,7 @@ def upgrade() -> None:
         "payment", sa.Column("capture_by_hand", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
     op.add_column("payment", sa.Column("capture_days", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("attempt", sa.Column("expiry", sa.String(length=4), server_default="", nullable=False))
     op.add_column("notice", sa.Column("last_reply", sa.String(length=500), server_default="", nullable=False))
     named = sa.text("handle <> ''")
     op.create_index(
