@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, and_, func, insert, select, update
 from gateway.core.challenge import SENDS_MAX, TRIES_MAX
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import FRONT, MONEY, AttemptStatus, check_attempt_move
+from gateway.core.moves import check_attempt_move
+from gateway.core.payment import FRONT, MONEY, AttemptStatus
 from gateway.store import tables as t
 
 AttemptRow = Row[Any]

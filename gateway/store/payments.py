@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.money import Money
+from gateway.core.moves import check_move
 from gateway.core.payment import (
     AttemptResult,
     AttemptStatus,
@@ -24,7 +25,6 @@ from gateway.core.payment import (
     RefundResult,
     Status,
     Which,
-    check_move,
     normal_reference,
 )
 from gateway.store import tables as t

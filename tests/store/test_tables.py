@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from gateway import migrations
 from gateway.core.errors import WrongStatus
-from gateway.core.payment import ATTEMPT_MOVES, FRONT, MONEY, MOVES, AttemptStatus, Status
+from gateway.core.moves import ATTEMPT_MOVES, MOVES
+from gateway.core.payment import FRONT, MONEY, AttemptStatus, Status
 from gateway.store import Store, open_engine
 from gateway.store import tables as t
 
