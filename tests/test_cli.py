@@ -39,6 +39,16 @@ def test_merchants_are_listed_with_their_credentials(run, home: Path) -> None:  
     assert "whsec: whsec_" in told
 
 
+@pytest.mark.parametrize(
+    ("merchant", "word"), [("payfip-demo", "not signed"), ("alise-demo", "without separators"), ("mairie-demo", "HS256")]
+)
+def test_the_weakness_of_a_protocol_is_told(run, merchant: str, word: str) -> None:  # type: ignore[no-untyped-def]
+    told = run("merchant", "check", merchant).output
+
+    assert word in told
+    assert ("not signed" in told) == (merchant == "payfip-demo")
+
+
 def test_a_signed_request_is_made_from_a_file(run, app, clock: Clock) -> None:  # type: ignore[no-untyped-def]
     now = int(clock.now().timestamp())
     claims = {"amount": 500, "reference": "A-1", "label": "Essai", "iat": now, "exp": now + 60}

@@ -42,7 +42,8 @@ def check(home: Path, merchant_id: str) -> None:
     settings = read(home)
     if merchant_id not in settings.merchants:
         raise click.ClickException(f"no merchant {merchant_id!r}; the book has {', '.join(settings.merchants)}")
-    one, held = settings.merchants[merchant_id], open_parts(home).keys
+    parts = open_parts(home)
+    one, held = settings.merchants[merchant_id], parts.keys
     owners = [owner for owner in (one.id, one.portal) if owner]
     remarks = []
     if not any(held.request_keys(owner) for owner in owners):
@@ -55,6 +56,7 @@ def check(home: Path, merchant_id: str) -> None:
         remarks.append("no manager: nobody at the merchant gets a copy of receipts")
     if not one.contract:
         remarks.append("no contract number: tickets will lack it")
+    remarks.extend(parts.dialects[one.dialect].weaknesses)
     if one.mode is not Mode.PRODUCTION:
         remarks.append(f"mode is {one.mode.value}: no money moves")
     for remark in remarks:

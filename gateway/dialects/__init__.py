@@ -210,6 +210,7 @@ class Dialect(Protocol):
         POST or by the one method written before them (``POST /v1/payments``)
     :ivar body_max: the longest body it reads, in bytes
     :ivar popup: its portals open the payer's pages in a window of their own, and watch it close
+    :ivar weaknesses: what a merchant should know of the protocol's own security
     :ivar tells_first: the merchant is told before the payer sees the result, if it answers in time
     """
 
@@ -218,6 +219,7 @@ class Dialect(Protocol):
     body_max: int
     popup: bool
     tells_first: bool
+    weaknesses: tuple[str, ...]
 
     def read(self, call: HttpCall, now: datetime) -> Command:
         """Check who is asking, then say what is asked.

@@ -82,6 +82,7 @@ class NativeDialect:
     body_max = 64 * 1024
     popup = False
     tells_first = False
+    weaknesses: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -105,6 +105,7 @@ class PaymentView(_View):
     number: str = Field(description="transaction number printed on the ticket")
     merchant: str
     mode: str = Field(description="test, activation or production")
+    dialect: str = Field(description="the protocol it was opened with; its own words stand in events as dialect_code")
     status: PublicStatus
     reference: str
     label: str
@@ -212,6 +213,7 @@ def payment_view(result: PaymentResult, page_url: str = "") -> PaymentView:
         number=result.number,
         merchant=asked.merchant,
         mode=result.payee.mode.value,
+        dialect=result.dialect,
         status=public_status(result.status),
         reference=asked.reference,
         label=asked.label,

@@ -73,6 +73,9 @@ class PaylineDialect:
     # The portals of 2015 open the payment in a new window.
     popup = True
     tells_first = False
+    weaknesses: tuple[str, ...] = (
+        "notifications are not signed: fetch the details after each one, or set protocol.notice_key",
+    )
 
     def __init__(self, merchants: Mapping[str, Merchant], house: House) -> None:
         """Take everything this dialect will ever know. Raises :class:`~gateway.core.errors.SettingsError`."""

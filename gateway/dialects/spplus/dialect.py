@@ -54,6 +54,10 @@ class SpplusDialect:
     body_max = 16 * 1024
     popup = True
     tells_first = True
+    weaknesses: tuple[str, ...] = (
+        "signatures cover values without separators, often only seven of them: set protocol.strict where the shop can",
+        "a browser's return can be cut anew by its payer: trust the notice alone, and compare the amount",
+    )
 
     def __init__(self, merchants: Mapping[str, Merchant], house: House) -> None:
         """Check the shops' settings. Raises :class:`SettingsError`."""

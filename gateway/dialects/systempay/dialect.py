@@ -51,6 +51,7 @@ class SystempayDialect:
     paths: tuple[str, ...] = (ENTRY, ENTRY.rstrip("/"), rest.CREATE, rest.SDK_TEST)
     popup = False
     tells_first = True
+    weaknesses: tuple[str, ...] = ("a site whose algorithm is sha1 should move to hmac",)
     body_max = BYTES_MAX
 
     def __init__(self, merchants: Mapping[str, Merchant], house: House) -> None:

@@ -51,6 +51,10 @@ class Notifying(Generic[T]):
 
     body_max = 16 * 1024
     popup = True
+    weaknesses: tuple[str, ...] = (
+        "requests are not signed: whoever knows the numcli can open a payment, of any amount where there is no ledger",
+        "notifications are not signed: take them from this server's address only, and compare the amount",
+    )
 
     def __init__(self, clients: Clients[T], house: House) -> None:
         self._clients, self._house = clients, house
