@@ -264,7 +264,8 @@ class Deliverer:
             if tx.notices.bury(row.id, lease, str(error), error.reply) and row.channel == "confirmation":
                 self._outbox.raise_alarm(tx, row, str(error))
         DELIVERIES.labels(row.channel, "dead").inc()
-        log.error("notice is dead", extra=facts)
+        # A code that came too late is nobody's loss: the payer has asked for another, or gone.
+        log.log(logging.INFO if row.channel == "sms" else logging.ERROR, "notice is dead", extra=facts)
 
     def _next_at(self, row: Row[Any], error: DeliveryFailed) -> datetime | None:
         """Say when to try again; ``None`` when this was the last try.
