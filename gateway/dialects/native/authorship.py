@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TypeGuard
 
 from gateway.core.errors import NotAuthentic
+from gateway.core.payment import Mode
 from gateway.dialects.native.merchant import NativeMerchant
+from gateway.dialects.native.mistakes import explain
 from gateway.dialects.native.problems import ERRORS
 from gateway.dialects.native.wire import Envelope, Json, open_envelope
 from gateway.keys import Keys, RequestKey
@@ -35,7 +37,10 @@ class Authorship:
         if not key.allows(envelope.header["alg"]):
             raise refusal("algorithm_not_allowed")
         if not key.verify(envelope.token):
-            raise refusal("bad_signature")
+            is_test = merchant.mode is Mode.TEST
+            raise refusal(
+                "bad_signature", explain(merchant.id, envelope.token, key, self._held(merchant)) if is_test else {}
+            )
         self._check_audience(envelope.claims.get("aud"))
         _check_time(envelope.claims, now)
         return merchant, envelope.claims
@@ -61,13 +66,15 @@ class Authorship:
         return merchant
 
     def _key(self, merchant: NativeMerchant, envelope: Envelope) -> RequestKey:
-        held = self._keys.request_keys(merchant.id)
-        if merchant.portal:
-            held += self._keys.request_keys(merchant.portal)
-        for key in held:
+        for key in self._held(merchant):
             if key.kid == envelope.kid:
                 return key
         raise refusal("unknown_key")
+
+    def _held(self, merchant: NativeMerchant) -> tuple[RequestKey, ...]:
+        """Give the merchant's own keys and those of its portal."""
+        portals = self._keys.request_keys(merchant.portal) if merchant.portal else ()
+        return (*self._keys.request_keys(merchant.id), *portals)
 
     def _check_audience(self, aud: object) -> None:
         """Hold ``aud`` against our origin; a member that is no string is faulted later, with the others."""
@@ -93,6 +100,6 @@ def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def refusal(code: str) -> NotAuthentic:
+def refusal(code: str, diagnosis: Mapping[str, str] | None = None) -> NotAuthentic:
     """Say no, in the catalogue's words."""
-    return NotAuthentic(code, ERRORS[code].fix)
+    return NotAuthentic(code, ERRORS[code].fix, diagnosis)
