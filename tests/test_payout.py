@@ -53,6 +53,17 @@ def test_usually_it_is_paid_out_at_once(parts: Parts) -> None:
     assert "payment.remittance_planned" not in [event.type for event in told(parts, paid).events]
 
 
+def test_a_clock_that_runs_plans_nothing_for_a_moment_ago(parts: Parts, clock: Clock) -> None:
+    def ticking() -> datetime:
+        clock.advance(seconds=0.001)
+        return clock.now()
+
+    ticks = replace(parts, checkout=Checkout(replace(parts.checkout.desk, now=ticking)))
+    paid = pay(ticks, open_payment(ticks))
+
+    assert "payment.remittance_planned" not in [event.type for event in told(parts, paid).events]
+
+
 def test_the_evening_closes_the_day(parts: Parts, clock: Clock) -> None:
     parts = evening_merchant(parts)
     paid = pay(parts, open_payment(parts))

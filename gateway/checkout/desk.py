@@ -68,9 +68,9 @@ class Desk:
         self.outbox.announce(tx, row.id, event, row.dialect)
         return event
 
-    def capture_at(self, row: PaymentRow) -> datetime | None:
+    def capture_at(self, row: PaymentRow, now: datetime) -> datetime | None:
         """Say when money approved now is paid out; ``None`` when the merchant will say so."""
-        now, merchant = self.now(), self.merchants.get(row.merchant_id)
+        merchant = self.merchants.get(row.merchant_id)
         if row.capture_by_hand:
             return None
         if row.capture_days:

@@ -120,7 +120,8 @@ class Settling:
         self.doubt(attempt_id)
 
     def _approve(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], answer: Answer) -> None:
-        now, capture_at = self._desk.now(), self._desk.capture_at(row)
+        now = self._desk.now()
+        capture_at = self._desk.capture_at(row, now)
         tx.attempts.move(
             attempt,
             AttemptStatus.APPROVED,

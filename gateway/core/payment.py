@@ -153,6 +153,11 @@ class PaymentRequest:
     capture_days: int = 0
     instalments: tuple[Instalment, ...] = ()
 
+    @property
+    def total(self) -> Money:
+        """What is paid now and later together."""
+        return Money(self.amount.cents + sum(part.amount.cents for part in self.instalments), self.amount.currency)
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
