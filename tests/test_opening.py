@@ -5,13 +5,15 @@ from datetime import date, timedelta
 
 import pytest
 
-from gateway.core.errors import NotFound, RequestConflict
+from gateway.channels import Notice
+from gateway.core.errors import DeliveryFailed, NotFound, RequestConflict
 from gateway.core.money import Money
 from gateway.core.payment import Instalment, PaymentResult, Status, Which
-from gateway.dialects import LookUp, Open, Resume
+from gateway.dialects import LookUp, Open, Refund, Resume, Signed
 from gateway.parts import Parts
 from tests.factories import MERCHANT, a_request, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
+from tests.test_outbox import Postman, turn
 
 UNPAID = frozenset({Status.CREATED, Status.OPENED})
 
@@ -133,3 +135,20 @@ def test_a_merchant_that_fetched_the_end_is_not_told_again(parts: Parts) -> None
 
     assert before["confirmation"] == ("new", "")
     assert notices() == before | {"confirmation": ("sent", "fetched by the merchant")}
+
+
+def test_the_payer_waits_for_the_first_notice_alone(parts: Parts, clock: Clock) -> None:
+    def failing(_: Notice) -> DeliveryFailed:
+        return DeliveryFailed("refused")
+
+    opening = parts.checkout.opening
+    paid = pay(parts, open_payment(parts))
+    parts.checkout.refunding.refund(Refund(Which(payment=paid.id), Money(1), Signed(MERCHANT, "r", "d")), "native")
+    waiting = opening.is_being_told(paid.id)
+    turn(parts, Postman(failing))
+    after_a_failure = opening.is_being_told(paid.id)
+    clock.advance(minutes=1)
+    turn(parts, Postman())
+    turn(parts, Postman())
+
+    assert (waiting, after_a_failure, opening.is_being_told(paid.id)) == (True, False, False)

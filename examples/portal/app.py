@@ -1,7 +1,7 @@
-"""Two example portals that have their invoices paid through Guichet. Run ``python examples/portal/app.py --help``.
+"""Six example portals that have their invoices paid through Guichet. Run ``python examples/portal/app.py --help``.
 
-The protocol is in ``guichet_client.py``, the pages in ``pages.py``, the confirmation address in ``endpoints.py``,
-memory in ``ledger.py`` and ``confirmations.py``. Here they are put together and served.
+The protocols are in the ``*_client.py`` files, the pages in ``pages.py`` and ``paying.py``, the addresses for notices in
+``endpoints.py``, memory in ``ledger.py``, ``payments.py`` and ``confirmations.py``. Here they are put together and served.
 """
 
 import argparse
@@ -16,8 +16,11 @@ from display import FILTERS
 from endpoints import endpoints
 from flask import Flask, Response, abort, request
 from guichet_client import Guichet, Keyring
-from invoices import PORTALS, draft_invoices
+from invoices import draft_invoices
 from pages import pages
+from paying import paying
+from portals import PORTALS
+from speakers import make_speakers
 from werkzeug.serving import run_simple
 
 log = logging.getLogger("portal")
@@ -31,9 +34,12 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.jinja_env.filters.update(FILTERS)
-    desk = Desk(settings, Guichet(settings.guichet, Keyring(settings.keys)), ledger.Ledger(settings.database))
+    guichet = Guichet(settings.guichet, Keyring(settings.keys))
+    speakers = make_speakers(guichet, settings.address)
+    desk = Desk(settings, guichet, ledger.Ledger(settings.database), speakers)
     app.extensions["desk"] = desk
     app.register_blueprint(pages)
+    app.register_blueprint(paying)
     app.register_blueprint(endpoints)
     app.before_request(_refuse_foreign_forms)
     app.after_request(_add_headers)

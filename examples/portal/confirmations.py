@@ -4,20 +4,31 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from guichet_client import Confirmation
-from invoices import Portal
-from ledger import Payment, find_payment
+from ledger import TWO_HOURS, switch
+from payments import Payment, find_payment
+from portals import Portal
+from proof import Confirmation
 
 _STATES = {
     "payment.succeeded": "paid",
+    # SP Plus tells a payment in cash three times: authorised, to be remitted, remitted.
+    "payment.remittance_planned": "paid",
+    "payment.remitted": "paid",
     "payment.refused": "refused",
     "payment.cancelled": "cancelled",
     "payment.expired": "expired",
+    # Cancelled or run out of time: some protocols do not tell the two apart.
+    "payment.abandoned": "abandoned",
     "payment.refunded": "refunded",
 }
 
 # A state never gives way to one below it, so a notice that comes late cannot undo a newer one.
-_RANKS = {"pending": 0, "not_opened": 0, "refused": 1, "cancelled": 1, "expired": 1, "paid": 2, "refunded": 3}
+_RANKS = {
+    **dict.fromkeys(("draft", "pending", "not_opened"), 0),
+    **dict.fromkeys(("refused", "cancelled", "expired", "abandoned"), 1),
+    "paid": 2,
+    "refunded": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class Event:
     type: str
     amount_cents: int
     card: str
+    words: str
     sent_at: str
     received_at: datetime
     deliveries: int
@@ -43,8 +55,8 @@ def record_confirmation(db: sqlite3.Connection, portal: Portal, notice: Confirma
     remark = _remark(portal, payment, notice)
     now = datetime.now(UTC).isoformat()
     (deliveries,) = db.execute(
-        "INSERT INTO event (id, portal, payment, reference, merchant, type, amount_cents, card, sent_at, received_at,"
-        " remark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO event (id, portal, payment, reference, merchant, type, amount_cents, card, words, sent_at,"
+        " received_at, remark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET deliveries = deliveries + 1 RETURNING deliveries",
         (
             notice.id,
@@ -55,6 +67,7 @@ def record_confirmation(db: sqlite3.Connection, portal: Portal, notice: Confirma
             notice.type,
             notice.refunded_cents or notice.amount_cents,
             _card(notice),
+            notice.words,
             notice.sent_at,
             now,
             remark,
@@ -63,15 +76,15 @@ def record_confirmation(db: sqlite3.Connection, portal: Portal, notice: Confirma
     if deliveries > 1:
         return False
     if payment and not remark:
-        _move(db, payment, notice, now)
+        _move(db, portal, payment, notice)
     return True
 
 
 def list_events(db: sqlite3.Connection, portal: Portal, payment: str = "") -> list[Event]:
     """Give the confirmations of a portal, or of one payment, newest first."""
     rows = db.execute(
-        "SELECT id, payment, reference, merchant, type, amount_cents, card, sent_at, received_at, deliveries, remark"
-        " FROM event WHERE portal = ? AND (? = '' OR reference = ?) ORDER BY received_at DESC, rowid DESC LIMIT 200",
+        "SELECT id, payment, reference, merchant, type, amount_cents, card, words, sent_at, received_at, deliveries,"
+        " remark FROM event WHERE portal = ? AND (? = '' OR reference = ?) ORDER BY received_at DESC, rowid DESC LIMIT 200",
         (portal.slug, payment, payment),
     )
     return [Event(**{**dict(row), "received_at": datetime.fromisoformat(row["received_at"])}) for row in rows]
@@ -85,12 +98,12 @@ def _remark(portal: Portal, payment: Payment | None, notice: Confirmation) -> st
         return "référence inconnue de ce portail"
     if (notice.merchant, notice.amount_cents, notice.currency) != (payment.merchant, payment.amount_cents, "EUR"):
         return "bénéficiaire ou montant différent de la demande"
-    if payment.pay_id and payment.pay_id != notice.payment:
+    if payment.pay_id and notice.payment and payment.pay_id != notice.payment:
         return "autre paiement que celui de la demande"
     return ""
 
 
-def _move(db: sqlite3.Connection, payment: Payment, notice: Confirmation, now: str) -> None:
+def _move(db: sqlite3.Connection, portal: Portal, payment: Payment, notice: Confirmation) -> None:
     state, refunded = _STATES[notice.type], payment.refunded_cents
     if state == "refunded":
         # Without a refunded amount the whole was given back; a smaller one leaves the rest paid.
@@ -98,10 +111,12 @@ def _move(db: sqlite3.Connection, payment: Payment, notice: Confirmation, now: s
         state = "refunded" if refunded >= payment.amount_cents else "paid"
     if _RANKS[state] <= _RANKS[payment.state]:
         state = payment.state
+    # Guichet frees a debt at once; a portal that follows the old manuals to the letter keeps it for its two hours.
+    holds_until = payment.holds_until if switch(db, portal, TWO_HOURS) else ""
     db.execute(
-        "UPDATE payment SET state = ?, refunded_cents = ?, pay_id = COALESCE(pay_id, ?), changed_at = ?"
-        " WHERE reference = ?",
-        (state, refunded, notice.payment, now, payment.reference),
+        "UPDATE payment SET state = ?, refunded_cents = ?, pay_id = COALESCE(pay_id, ?), holds_until = ?,"
+        " changed_at = ? WHERE reference = ?",
+        (state, refunded, notice.payment or None, holds_until, datetime.now(UTC).isoformat(), payment.reference),
     )
 
 

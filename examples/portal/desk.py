@@ -1,11 +1,14 @@
 """What every view of the portal works with, kept by the application under one name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flask import current_app
 from guichet_client import Guichet
 from ledger import Ledger
+from portals import Portal
+from speaking import Speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,11 @@ class Desk:
     settings: Settings
     guichet: Guichet
     ledger: Ledger
+    speakers: Mapping[str, Speaker]
+
+    def speaker(self, portal: Portal) -> Speaker:
+        """Give the speaker of a portal's protocol."""
+        return self.speakers[portal.protocol]
 
 
 def the_desk() -> Desk:

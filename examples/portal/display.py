@@ -10,14 +10,25 @@ _PARIS = ZoneInfo("Europe/Paris")
 _STATES = MappingProxyType(
     {
         "due": "À payer",
+        "draft": "Non commencé",
+        "waiting": "Délai 2 h",
+        "suspended": "Suspendu",
+        "direct_debit": "Prélèvement",
+        "treasury": "À la trésorerie",
+        "too_late": "Hors délai",
         "pending": "En attente",
         "paid": "Payé",
         "refused": "Refusé",
         "cancelled": "Annulé",
         "expired": "Expiré",
+        "abandoned": "Abandonné",
         "refunded": "Remboursé",
         "not_opened": "Non transmis",
     }
+)
+
+_OWN_WORDS = MappingProxyType(
+    {("alise", "pending"): "En attente de paiement", ("alise", "paid"): "Paiement validé"},
 )
 
 _EVENTS = MappingProxyType(
@@ -25,7 +36,10 @@ _EVENTS = MappingProxyType(
         "payment.succeeded": "Paiement accepté",
         "payment.refused": "Paiement refusé",
         "payment.cancelled": "Paiement annulé",
+        "payment.remittance_planned": "Remise en banque prévue",
+        "payment.remitted": "Remis en banque",
         "payment.expired": "Paiement expiré",
+        "payment.abandoned": "Paiement abandonné",
         "payment.refunded": "Remboursement",
     }
 )
@@ -48,8 +62,10 @@ _MONTHS = (
 
 def money(cents: int) -> str:
     """Write ``123456`` as ``1 234,56 €``, with the spaces French typography wants."""
-    euros = f"{cents // 100:,}".replace(",", "\u202f")
-    return f"{euros},{cents % 100:02d}\u00a0€"
+    euros = f"{abs(cents) // 100:,}".replace(",", "\u202f")
+    # U+2212 is the minus sign; a hyphen would be read out as one.
+    sign = "\u2212" if cents < 0 else ""
+    return f"{sign}{euros},{abs(cents) % 100:02d}\u00a0€"
 
 
 def moment(at: datetime) -> str:
@@ -74,9 +90,9 @@ def day(on: date) -> str:
     return f"{number}\u00a0{_MONTHS[on.month - 1]} {on.year}"
 
 
-def state(word: str) -> str:
-    """Name a state for people."""
-    return _STATES.get(word, word)
+def state(word: str, slug: str = "") -> str:
+    """Name a state for people, in the words of a portal's own manual where it has some."""
+    return _OWN_WORDS.get((slug, word)) or _STATES.get(word, word)
 
 
 def event_name(word: str) -> str:

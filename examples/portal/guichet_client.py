@@ -1,6 +1,6 @@
 """All a portal needs to speak with Guichet: sign a request, read the browser's return, check a confirmation.
 
-Copy this file into a portal and keep it: it knows HTTP, JWS and Standard Webhooks, and nothing of invoices or pages.
+Copy this file and ``proof.py``: it knows HTTP, JWS and Standard Webhooks, and nothing of invoices or pages.
 """
 
 import json
@@ -8,7 +8,7 @@ import re
 import secrets
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import requests
 from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OKPKey
+from proof import Confirmation, GuichetUnreachable, NotVerified
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
@@ -35,14 +36,6 @@ TIMEOUTS = (3.05, 15)
 
 class KeyMissing(Exception):
     """No credential file of that name: Guichet makes them when it first starts."""
-
-
-class NotVerified(Exception):
-    """A return or a confirmation that does not prove where it comes from."""
-
-
-class GuichetUnreachable(Exception):
-    """No usable answer: whether Guichet heard us is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +80,6 @@ class BrowserReturn:
     status: str
     amount_cents: int
     currency: str
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """One verified notice of Guichet.
-
-    :ivar id: the same over all tries of one notice; the key to acting once
-    :ivar refunded_cents: for a refund, what has been given back so far
-    :ivar card: the last card tried: ``scheme``, ``last4``, ``authorisation_number``, ...
-    """
-
-    id: str
-    type: str
-    sent_at: str
-    payment: str
-    reference: str
-    merchant: str
-    amount_cents: int
-    currency: str
-    refunded_cents: int = 0
-    card: Mapping[str, object] = field(default_factory=dict)
 
 
 class Keyring:

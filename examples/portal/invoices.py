@@ -1,9 +1,13 @@
-"""The two portals and the invented debts they start with. Nobody here exists."""
+"""The invented debts the portals start with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from types import MappingProxyType
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from portals import Portal
+
+# Once the due date is this far behind, ecolesoft's manual takes the card away.
+GRACE_DAYS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +15,7 @@ class Draft:
     """An invoice before it is numbered.
 
     :ivar due_cents: what is left to pay, which may be less than ``amount_cents``
+    :ivar mark: why it cannot be paid here: ``suspended``, ``direct_debit``, ``treasury``, ``too_late``; empty when it can
     """
 
     merchant: str
@@ -20,11 +25,17 @@ class Draft:
     due_cents: int
     issued_on: date
     due_on: date
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """A debt as the portal lists it; ``state`` is ``due``, ``pending``, ``paid`` or ``refunded``."""
+    """A debt as the portal lists it.
+
+    :ivar due_cents: what is left to pay, earlier payments taken off
+    :ivar state: ``due``, ``pending``, ``waiting`` (the two-hour rule), ``paid``, ``refunded``, or the draft's mark
+    :ivar waits_until: when ``waiting`` or ``pending`` ends by itself; ``None`` when only a notice ends it
+    """
 
     id: int
     merchant: str
@@ -36,96 +47,75 @@ class Invoice:
     issued_on: date
     due_on: date
     state: str
+    waits_until: datetime | None = None
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether a payer may press the button: to pay, or to go on with a payment."""
+        return self.state in ("due", "pending")
 
 
 @dataclass(frozen=True, slots=True)
-class Portal:
-    """One skin: who it speaks for, with which credential, and for whom it shows debts.
-
-    :ivar credential: names the key and webhook secret; the merchant paid is named in each request
-    :ivar merchants: merchant id to the name payers know
-    :ivar prefix: begins each reference, so that a clerk sees where it comes from
-    :ivar accounts: prepaid accounts: id to label, beneficiary and opening balance in cents
-    """
-
-    slug: str
-    title: str
-    tagline: str
-    credential: str
-    merchants: Mapping[str, str]
-    prefix: str
-    payer: str
-    email: str
-    phone: str
-    accounts: Mapping[str, tuple[str, str, int]] = field(default_factory=dict)
-
-
-MAIRIE = Portal(
-    slug="mairie",
-    title="Ville de Démonstration",
-    tagline="Espace famille",
-    credential="mairie-demo",
-    merchants=MappingProxyType({"mairie-demo": "Ville de Démonstration"}),
-    prefix="VD",
-    payer="Nadia Martin",
-    email="famille.martin@example.org",
-    # 06 39 98 xx xx is the range ARCEP keeps for fiction.
-    phone="+33639980012",
-    accounts=MappingProxyType(
-        {
-            "cantine-lea": ("Cantine de Léa", "Léa Martin", 840),
-            "cantine-tom": ("Cantine de Tom", "Tom Martin", 315),
-        }
-    ),
-)
-
-JVS = Portal(
-    slug="jvs",
-    title="Mes factures en ligne",
-    tagline="Toutes vos collectivités, un seul compte",
-    credential="jvs-demo",
-    merchants=MappingProxyType(
-        {
-            "jvs-demo-valmont": "Commune de Valmont-sur-Orge",
-            "jvs-demo-rivesaint": "Communauté de communes de Rivesaint",
-        }
-    ),
-    prefix="MF",
-    payer="Camille Durand",
-    email="camille.durand@example.org",
-    phone="+33639980034",
-)
-
-PORTALS: Mapping[str, Portal] = MappingProxyType({portal.slug: portal for portal in (MAIRIE, JVS)})
+class _Row:
+    label: str
+    beneficiary: str
+    amount_cents: int
+    due_cents: int = 0
+    mark: str = ""
+    due_in_days: int = 12
+    merchant: str = ""
 
 
 def draft_invoices(portal: Portal, today: date) -> tuple[Draft, ...]:
     """Invent the debts of a portal, dated around ``today``."""
-    rows = _MAIRIE_ROWS if portal is MAIRIE else _JVS_ROWS
+    first, *_ = portal.merchants
     return tuple(
         Draft(
-            merchant,
-            label,
-            beneficiary,
-            amount,
-            due,
-            issued_on=today - timedelta(days=18),
-            due_on=today + timedelta(days=12),
+            row.merchant or first,
+            row.label,
+            row.beneficiary,
+            row.amount_cents,
+            row.due_cents or row.amount_cents,
+            issued_on=today + timedelta(days=row.due_in_days - 30),
+            due_on=today + timedelta(days=row.due_in_days),
+            mark=row.mark,
         )
-        for merchant, label, beneficiary, amount, due in rows
+        for row in _ROWS[portal.slug]
     )
 
 
-_MAIRIE_ROWS = (
-    ("mairie-demo", "Restauration scolaire", "Léa Martin", 6240, 6240),
-    ("mairie-demo", "Accueil du soir", "Tom Martin", 3100, 450),
-    ("mairie-demo", "Centre de loisirs", "Léa Martin", 9600, 9600),
-    ("mairie-demo", "École de musique", "Tom Martin", 8412, 8412),
-)
-
-_JVS_ROWS = (
-    ("jvs-demo-valmont", "Restauration scolaire", "Jules Durand", 4830, 4830),
-    ("jvs-demo-valmont", "Location de la salle des fêtes", "Camille Durand", 18000, 12000),
-    ("jvs-demo-rivesaint", "Eau et assainissement", "12 rue des Tilleuls", 12875, 12875),
-    ("jvs-demo-rivesaint", "Collecte des ordures ménagères", "12 rue des Tilleuls", 9612, 9612),
-)
+_ROWS: Mapping[str, tuple[_Row, ...]] = {
+    "mairie": (
+        _Row("Restauration scolaire", "Léa Martin", 6240),
+        _Row("Accueil du soir", "Tom Martin", 3100, 450),
+        _Row("Centre de loisirs", "Léa Martin", 9600),
+        _Row("École de musique", "Tom Martin", 8412),
+    ),
+    "jvs": (
+        _Row("Restauration scolaire", "Jules Durand", 4830, merchant="jvs-demo-valmont"),
+        _Row("Location de la salle des fêtes", "Camille Durand", 18000, 12000, merchant="jvs-demo-valmont"),
+        _Row("Eau et assainissement", "12 rue des Tilleuls", 12875, merchant="jvs-demo-rivesaint"),
+        _Row("Collecte des ordures ménagères", "12 rue des Tilleuls", 9612, merchant="jvs-demo-rivesaint"),
+    ),
+    "ecolesoft": (
+        _Row("Cantine et garderie, 4e période", "Hugo Petit", 9612, due_in_days=27),
+        _Row("Cantine et garderie, 3e période", "Hugo Petit", 9612, due_in_days=3),
+        _Row("Cantine et garderie, 1re période", "Hugo Petit", 3560, mark="too_late", due_in_days=-GRACE_DAYS - 1),
+    ),
+    "ifac": (
+        _Row("Mercredis, accueil de loisirs", "Inès Benali", 3100, 450),
+        _Row("Vacances d’automne, accueil de loisirs", "Inès Benali", 7000),
+        _Row("Accueil périscolaire du soir", "Sami Benali", 2480),
+    ),
+    "alise": (
+        _Row("Forfait demi-pension, 2e trimestre", "Julia Durand", 15850),
+        _Row("Forfait demi-pension, 2e trimestre", "Charlie Durand", 14200),
+    ),
+    "sistec": (
+        _Row("Multi Services", "Zoé Lefort", 24311),
+        _Row("Restauration scolaire", "Zoé Lefort", 5880),
+        _Row("Garderie du matin", "Zoé Lefort", 3275, mark="suspended"),
+        _Row("Transport scolaire", "Zoé Lefort", 11200, mark="direct_debit"),
+        _Row("Restauration scolaire", "Zoé Lefort", 6140, mark="treasury", due_in_days=-45),
+    ),
+}

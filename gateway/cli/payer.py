@@ -20,12 +20,17 @@ class JourneyFailed(GatewayError):
 
 @dataclass
 class Page(HTMLParser):
-    """What a payer's program must know of a page: which one it is, and the hidden fields of its forms."""
+    """What a payer's program must know of a page: which one it is, its buttons, and the hidden fields of its forms.
+
+    :ivar carries: where a form leads that a browser posts by itself, or its reader by its only button
+    """
 
     url: str
     name: str = ""
     payment: str = ""
     hidden: dict[str, str] = field(default_factory=dict)
+    actions: set[str] = field(default_factory=set)
+    carries: str = ""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -37,6 +42,10 @@ class Page(HTMLParser):
             self.name, self.payment = found.get("data-page", ""), found.get("data-payment", "")
         if tag == "input" and found.get("type") == "hidden":
             self.hidden[found.get("name", "")] = found.get("value", "")
+        if tag == "button" and found.get("name") == "action":
+            self.actions.add(found.get("value", ""))
+        if tag == "form" and "data-go" in found:
+            self.carries = urljoin(self.url, found.get("action", ""))
 
 
 class Payer:
@@ -57,8 +66,11 @@ class Payer:
         return self._read(self._session.post(page.url, data=sent, timeout=_TIMEOUT))
 
     def submit(self, url: str, fields: list[tuple[str, str]]) -> Page:
-        """Send a form of somebody else's page and follow where it leads."""
-        return self._read(self._session.post(url, data=fields, timeout=_TIMEOUT))
+        """Send a form of somebody else's page and follow where it leads, also through a form that only carries on."""
+        page = self._read(self._session.post(url, data=fields, timeout=_TIMEOUT))
+        if page.carries:
+            return self._read(self._session.post(page.carries, data=page.hidden, timeout=_TIMEOUT))
+        return page
 
     def follow_out(self, page: Page, action: str) -> str:
         """Press a button that leaves Guichet and give the address it leads to."""

@@ -99,6 +99,8 @@ class Store:
                 raise
             raise WrongStatus("another request was faster") from error
         except OperationalError as error:
+            if _is_mistake(error):
+                raise
             raise StoreBusy("the database did not answer in time") from error
         for follow in transaction.after_commit:
             follow()
@@ -110,6 +112,8 @@ class Store:
             with self.engine.connect().execution_options(**self._read_only) as connection, connection.begin():
                 yield Transaction(connection, self._payee)
         except OperationalError as error:
+            if _is_mistake(error):
+                raise
             raise StoreBusy("the database did not answer in time") from error
 
 
@@ -117,3 +121,8 @@ def _is_unique_violation(error: IntegrityError) -> bool:
     """Tell somebody else's row from a bug of ours (a CHECK, a NOT NULL), which must not pass for a race."""
     names = (getattr(error.orig, "sqlstate", None), getattr(error.orig, "sqlite_errorname", None))
     return not _UNIQUE.isdisjoint(names)
+
+
+def _is_mistake(error: OperationalError) -> bool:
+    """Tell a wrong statement, such as one of a schema that is not current, from a database that is busy or away."""
+    return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR"

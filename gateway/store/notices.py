@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, bindparam, case, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, String, bindparam, case, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.errors import NotFound
@@ -107,13 +107,19 @@ class Notices:
         return self._db.execute(asked).first() is not None
 
     def is_under_way(self, payment_id: int, now: datetime) -> bool:
-        """Say whether a confirmation of a payment is being made for the first time, or is due and waits for a worker."""
+        """Say whether a confirmation of a payment is being made for the first time, or is due and waits for a worker.
+
+        Later ones wait for the first; once that has failed, nobody is being told for a while.
+        """
         n = t.notice
-        fresh = or_(n.c.tries == 0, n.c.lease != "")
-        asked = select(n.c.id).where(
-            n.c.payment_id == payment_id, n.c.channel == "confirmation", n.c.state == "new", n.c.next_at <= now, fresh
+        asked = (
+            select(n.c.tries, n.c.lease, n.c.next_at)
+            .where(n.c.payment_id == payment_id, n.c.channel == "confirmation", n.c.state == "new")
+            .order_by(n.c.seq)
+            .limit(1)
         )
-        return self._db.execute(asked).first() is not None
+        first = self._db.execute(asked).one_or_none()
+        return first is not None and first.next_at <= now and (first.tries == 0 or first.lease != "")
 
     def next_due(self) -> datetime | None:
         """Say when the earliest waiting notice is due, so that a worker may sleep until then."""

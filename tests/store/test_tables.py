@@ -10,12 +10,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, StatementError
 
 from gateway import migrations
 from gateway.core.errors import WrongStatus
 from gateway.core.moves import ATTEMPT_MOVES, MOVES
 from gateway.core.payment import FRONT, MONEY, AttemptStatus, Status
+from gateway.parts import Parts
 from gateway.store import Store, open_engine
 from gateway.store import tables as t
 
@@ -326,3 +327,9 @@ class TestMoves:
 
         with store.reading() as tx:
             assert tx.payments.by_id(stale.id).status == "working"
+
+
+@pytest.mark.parametrize("way", ["transaction", "reading"])
+def test_a_statement_the_schema_does_not_know_is_no_busy_database(parts: Parts, way: str) -> None:
+    with pytest.raises((OperationalError, ProgrammingError)), getattr(parts.store, way)() as tx:
+        tx.connection.execute(text("SELECT no_such_column FROM payment"))
