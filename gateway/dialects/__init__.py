@@ -198,7 +198,10 @@ class Refund:
     before_settlement: bool = False
 
 
-Command = Open | Say | Resume | LookUp | Find | Cancel | Capture | Refund
+# What is asked about one payment that there is already.
+About = Resume | LookUp | Cancel | Capture | Refund
+
+Command = Open | Say | Find | About
 
 
 class Dialect(Protocol):
@@ -232,9 +235,7 @@ class Dialect(Protocol):
         """Send the merchant (or the payer's browser) to the page; the same request again gets the same answer."""
         ...
 
-    def found(
-        self, command: Resume | LookUp | Cancel | Capture | Refund, result: PaymentResult, page_url: str, now: datetime
-    ) -> HttpReply:
+    def found(self, command: About, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:
         """Tell the state of the payment that ``command`` was about. May raise what :meth:`refused` words."""
         ...
 

@@ -14,18 +14,14 @@ from urllib.parse import unquote_to_bytes
 from gateway.core.errors import BadRequest, Fault, GatewayError, NotFound
 from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult
 from gateway.dialects import (
-    Cancel,
-    Capture,
+    About,
     Command,
     Departure,
     ErrorPage,
     House,
     HttpCall,
     HttpReply,
-    LookUp,
     Open,
-    Refund,
-    Resume,
     Signed,
 )
 from gateway.dialects.treasury import (
@@ -114,7 +110,7 @@ class TipiDialect(Notifying[TipiTerms]):
 
     def found(
         self,
-        command: Resume | LookUp | Cancel | Capture | Refund,  # noqa: ARG002
+        command: About,  # noqa: ARG002
         result: PaymentResult,  # noqa: ARG002
         page_url: str,  # noqa: ARG002
         now: datetime,  # noqa: ARG002

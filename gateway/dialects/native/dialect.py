@@ -15,8 +15,8 @@ from gateway.core.money import Money
 from gateway.core.payment import Event, Mode, PaymentResult
 from gateway.core.signing import ConfirmationKeys, sign_webhook
 from gateway.dialects import (
+    About,
     Cancel,
-    Capture,
     Command,
     Departure,
     ErrorPage,
@@ -26,7 +26,6 @@ from gateway.dialects import (
     LookUp,
     Open,
     Refund,
-    Resume,
     Signed,
     Which,
 )
@@ -135,7 +134,7 @@ class NativeDialect:
 
     def found(
         self,
-        command: Resume | LookUp | Cancel | Capture | Refund,  # noqa: ARG002 - one form for every answer
+        command: About,  # noqa: ARG002 - one form for every answer
         result: PaymentResult,
         page_url: str,
         now: datetime,  # noqa: ARG002

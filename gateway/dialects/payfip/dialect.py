@@ -10,8 +10,7 @@ from uuid import UUID
 from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult, Status
 from gateway.dialects import (
-    Cancel,
-    Capture,
+    About,
     Command,
     Departure,
     ErrorPage,
@@ -20,7 +19,6 @@ from gateway.dialects import (
     HttpReply,
     LookUp,
     Open,
-    Refund,
     Resume,
     Say,
     Signed,
@@ -114,9 +112,7 @@ class PayfipDialect(Notifying[PayfipTerms]):
         """Give the merchant the operation's name, with which the payer will come."""
         return envelope.answer("creerPaiementSecurise", [("idOp", result.handle)])
 
-    def found(
-        self, command: Resume | LookUp | Cancel | Capture | Refund, result: PaymentResult, page_url: str, now: datetime
-    ) -> HttpReply:
+    def found(self, command: About, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:
         """Send the payer to the page, or tell the merchant the outcome.
 
         Raises :class:`Anomaly`: P1 once purged; P3 and P4 to the payer; P5 while nothing was concluded.

@@ -13,8 +13,7 @@ from urllib.parse import parse_qsl
 from gateway.core.errors import AcquirerUnreachable, GatewayError, NotAuthentic, NotFound, RequestConflict
 from gateway.core.payment import AttemptStatus, Event, PaymentResult, Status
 from gateway.dialects import (
-    Cancel,
-    Capture,
+    About,
     Command,
     Departure,
     ErrorPage,
@@ -22,9 +21,7 @@ from gateway.dialects import (
     House,
     HttpCall,
     HttpReply,
-    LookUp,
     Open,
-    Refund,
     Resume,
     Say,
     Which,
@@ -109,9 +106,7 @@ class PaylineDialect:
         }
         return _reply(Asked("doWebPayment", int(command.request.wire["version"])), values)
 
-    def found(
-        self, command: Resume | LookUp | Cancel | Capture | Refund, result: PaymentResult, page_url: str, now: datetime
-    ) -> HttpReply:
+    def found(self, command: About, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:
         """Tell the state of the payment that ``command`` was about."""
         match command:
             case PaylineLookUp(asked=asked):

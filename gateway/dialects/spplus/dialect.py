@@ -12,8 +12,7 @@ from gateway import __version__
 from gateway.core.errors import DeliveryFailed, GatewayError, NotFound
 from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import (
-    Cancel,
-    Capture,
+    About,
     Command,
     Departure,
     ErrorPage,
@@ -21,10 +20,7 @@ from gateway.dialects import (
     House,
     HttpCall,
     HttpReply,
-    LookUp,
     Open,
-    Refund,
-    Resume,
     Say,
 )
 from gateway.dialects.addresses import parse_address
@@ -84,7 +80,7 @@ class SpplusDialect:
 
     def found(
         self,
-        command: Resume | LookUp | Cancel | Capture | Refund,  # noqa: ARG002 - one form for every answer
+        command: About,  # noqa: ARG002 - one form for every answer
         result: PaymentResult,
         page_url: str,  # noqa: ARG002
         now: datetime,  # noqa: ARG002

@@ -13,8 +13,7 @@ from urllib.parse import urlencode
 from gateway.core.errors import BadRequest, DeliveryFailed, GatewayError, NotFound, StoreBusy
 from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import (
-    Cancel,
-    Capture,
+    About,
     Command,
     Departure,
     ErrorPage,
@@ -22,10 +21,7 @@ from gateway.dialects import (
     House,
     HttpCall,
     HttpReply,
-    LookUp,
     Open,
-    Refund,
-    Resume,
     Signed,
 )
 from gateway.dialects.addresses import parse_address
@@ -90,7 +86,7 @@ class SystempayDialect:
 
     def found(
         self,
-        command: Resume | LookUp | Cancel | Capture | Refund,  # noqa: ARG002 - the contract's
+        command: About,  # noqa: ARG002 - the contract's
         result: PaymentResult,  # noqa: ARG002
         page_url: str,  # noqa: ARG002
         now: datetime,  # noqa: ARG002
