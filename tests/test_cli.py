@@ -40,7 +40,8 @@ def test_merchants_are_listed_with_their_credentials(run, home: Path) -> None:  
 
 
 @pytest.mark.parametrize(
-    ("merchant", "word"), [("payfip-demo", "not signed"), ("alise-demo", "without separators"), ("mairie-demo", "HS256")]
+    ("merchant", "word"),
+    [("payfip-demo", "not signed"), ("alise-demo", "without separators"), ("mairie-demo", "HS256")],
 )
 def test_the_weakness_of_a_protocol_is_told(run, merchant: str, word: str) -> None:  # type: ignore[no-untyped-def]
     told = run("merchant", "check", merchant).output

@@ -566,7 +566,7 @@ def test_nothing_can_be_looked_up() -> None:
 
 BAD_SETTINGS = {
     "numcli": ({"numcli": "4200"}, 'merchants.sistec.protocol.numcli: must be six digits in quotes, such as "004200"'),
-    "missing": ({}, "merchants.sistec.protocol.numcli: Field required"),
+    "missing": ({}, "merchants.sistec.protocol.numcli: missing"),
     "unknown": ({"numcli": REGIE, "siret": "1"}, "merchants.sistec.protocol.siret: unknown setting"),
     "kind": ({"numcli": REGIE, "kind": "impot"}, "merchants.sistec.protocol.kind: "),
     "no ledger": ({"numcli": REGIE, "kind": "titre"}, "merchants.sistec.protocol: debts: a titre client"),

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from gateway.core.errors import SettingsError
+from gateway.dialects.book import Table, read_protocol
 from gateway.settings import Merchant
 
 Dates = Literal["dd/mm/yyyy HH:MM:SS", "dd/mm/yy HH:MM:SS", "dd/mm/yyyy HH:MM", "dd/mm/yy HH:MM"]
@@ -15,11 +16,7 @@ Dates = Literal["dd/mm/yyyy HH:MM:SS", "dd/mm/yy HH:MM:SS", "dd/mm/yyyy HH:MM", 
 AccessKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{4,24}$")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Contract(_Table):
+class Contract(Table):
     """One card-acceptance contract, as getMerchantSettings lists it."""
 
     number: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,20}$")]
@@ -27,7 +24,7 @@ class Contract(_Table):
     card_type: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,20}$")] = "CB"
 
 
-class Terms(_Table):
+class Terms(Table):
     """How one merchant is spoken with; defaults are what published clients expect."""
 
     merchant_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")]
@@ -85,21 +82,12 @@ def accounts(merchants: Mapping[str, Merchant]) -> Mapping[str, Account]:
     faults: list[str] = []
     read: dict[str, Account] = {}
     for name, merchant in merchants.items():
-        try:
-            read[name] = Account(merchant, Terms.model_validate(merchant.protocol))
-        except ValidationError as error:
-            faults.extend(f"merchants.{name}.protocol.{line}" for line in _lines(error))
+        if terms := read_protocol(Terms, merchant, faults):
+            read[name] = Account(merchant, terms)
     faults.extend(_shared_faults(read))
     if faults:
         raise SettingsError(tuple(faults))
     return read
-
-
-def _lines(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False, include_context=False)
-    ]
 
 
 def _shared_faults(read: Mapping[str, Account]) -> list[str]:

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.core.errors import SettingsError
 from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects.addresses import parse_address
+from gateway.dialects.book import Table, read_protocol
 from gateway.dialects.spplus.key import MerchantKey
 from gateway.settings import Merchant
 
@@ -24,6 +25,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _siret(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{14}-[0-9]{2,3}", text, re.ASCII):
+        raise ValueError("must be 14 digits, a dash and a shop number of 2 or 3 digits")
+    return text
+
+
 def _key(text: SecretStr) -> SecretStr:
     MerchantKey.read(text.get_secret_value())
     return text
@@ -32,15 +39,13 @@ def _key(text: SecretStr) -> SecretStr:
 _Address = Annotated[str, AfterValidator(_address)]
 
 
-class Protocol(BaseModel):
+class Protocol(Table):
     """The table ``[merchants.<id>.protocol]`` of an SP Plus shop.
 
     What the public documentation of SP Plus leaves open is a setting here, with the reading that suits most shops.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    siret: str = Field(pattern=r"^[0-9]{14}-[0-9]{2,3}$", description="company number, dash, shop number")
+    siret: Annotated[str, AfterValidator(_siret)] = Field(description="company number, dash, shop number")
     key: Annotated[SecretStr, AfterValidator(_key)] = Field(
         description="the merchant key: 48 hex digits, with or without blanks"
     )
@@ -119,7 +124,7 @@ class Shops:
     def __init__(self, merchants: Mapping[str, Merchant]) -> None:
         """Check every shop's settings. Raises :class:`SettingsError` with the faults of all."""
         faults: list[str] = []
-        read = [(m, p) for m in merchants.values() if (p := _protocol(m, faults))]
+        read = [(m, p) for m in merchants.values() if (p := read_protocol(Protocol, m, faults))]
         companies = [protocol.siret[:COMPANY_LENGTH] for _, protocol in read]
         self._shops = {
             merchant.id: Shop(
@@ -148,26 +153,6 @@ class Shops:
     def sisters(self, shop: Shop) -> tuple[Shop, ...]:
         """Give the other shops of the same company."""
         return tuple(s for s in self._shops.values() if s.company == shop.company and s is not shop)
-
-
-def _protocol(merchant: Merchant, faults: list[str]) -> Protocol | None:
-    try:
-        return Protocol.model_validate(merchant.protocol)
-    except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            place = ".".join(str(part) for part in fault["loc"])
-            faults.append(f"merchants.{merchant.id}.protocol.{place}: {_worded(fault['type'], fault['msg'], place)}")
-    return None
-
-
-def _worded(kind: str, message: str, place: str) -> str:
-    if kind == "extra_forbidden":
-        return "unknown setting; remove it or correct its spelling"
-    if kind == "missing":
-        return f"missing; give {Protocol.model_fields[place].description}"
-    if place == "siret":
-        return "must be 14 digits, a dash and a shop number of 2 or 3 digits"
-    return re.sub(r"^Value error, ", "", message)
 
 
 def _shared(shops: Iterable[Shop]) -> Iterable[str]:

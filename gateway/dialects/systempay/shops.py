@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -22,6 +19,7 @@ from pydantic import (
 from gateway.core.errors import SettingsError
 from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects.addresses import parse_address
+from gateway.dialects.book import Table, read_protocol
 from gateway.dialects.systempay.signature import Algorithm
 from gateway.settings import Merchant
 
@@ -33,11 +31,7 @@ Key = Annotated[str, StringConstraints(pattern=r"^[!-~]{8,128}$")]
 Password = Annotated[str, StringConstraints(pattern=r"^[!-~]{8,128}$")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Rules(_Table):
+class Rules(Table):
     """Which ends of a payment are told by a notification; each is enabled separately in a shop's back office.
 
     :ivar end: accepted or refused
@@ -52,7 +46,7 @@ class Rules(_Table):
     back_office: bool = False
 
 
-class Rest(_Table):
+class Rest(Table):
     """Access to REST V4: HTTP Basic is the site number and ``password``; ``hmac_key`` signs what browsers bring back."""
 
     password: Password = Field(repr=False)
@@ -60,7 +54,7 @@ class Rest(_Table):
     public_key: str = Field("", max_length=200, description="kr-public-key of the embedded form, shown to integrators")
 
 
-class Site(_Table):
+class Site(Table):
     """One shop: the number its forms carry, and what proves that they are its own.
 
     :ivar url_check: where notifications go when the form names no address; one, or one per mode
@@ -88,7 +82,7 @@ _SITE_NAMES = frozenset(Site.model_fields)
 _COMMON = frozenset({"url_check", "url_return"})
 
 
-class Terms(_Table):
+class Terms(Table):
     """The whole ``protocol`` table of one merchant.
 
     :ivar strict_status: answer a form error with HTTP 400; the platform's own status is not published, 200 by default
@@ -191,12 +185,8 @@ class Shops:
 
 
 def _read(merchant: Merchant, faults: list[str]) -> list[Shop]:
-    try:
-        terms = Terms.model_validate(merchant.protocol)
-    except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            place = ".".join(str(part) for part in fault["loc"])
-            faults.append(_fault(merchant, place, fault["msg"].removeprefix("Value error, ")))
+    terms = read_protocol(Terms, merchant, faults)
+    if terms is None:
         return []
     shops = [Shop(merchant, terms, site) for site in terms.sites]
     faults.extend(

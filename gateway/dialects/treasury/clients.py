@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from gateway.core.errors import SettingsError
+from gateway.dialects.book import Table, read_protocol
 from gateway.settings import Merchant
 
 Kind = Literal["regie", "titre", "role"]
@@ -23,7 +24,7 @@ REFERENCES: Mapping[Kind, re.Pattern[str]] = {
 NUMCLI_LENGTH = 6
 
 
-class Debt(BaseModel):
+class Debt(Table):
     """One debt of the treasury's ledger.
 
     :ivar exer: the budget year, four digits
@@ -31,15 +32,13 @@ class Debt(BaseModel):
     :ivar label: what the payer reads when the request says nothing
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
     reference: Annotated[str, StringConstraints(min_length=1, max_length=30)]
     exer: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")]
     amount: int = Field(ge=100, le=99_999_999)
     label: str = Field("", max_length=100)
 
 
-class Terms(BaseModel):
+class Terms(Table):
     """A merchant's ``protocol`` table, as far as both variants read it.
 
     :ivar numcli: the client number the treasury gave; leading zeros are part of it
@@ -48,8 +47,6 @@ class Terms(BaseModel):
         them into the query for some days of August 2024
     :ivar debts: the ledger of a ``titre`` or ``role`` client; nothing else can be paid there
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     numcli: str
     kind: Kind = "regie"
@@ -103,11 +100,10 @@ class Clients(Generic[T]):
         self._by_number: dict[str, Client[T]] = {}
         self._by_merchant: dict[str, Client[T]] = {}
         for merchant in merchants.values():
-            try:
-                client = Client(merchant, terms.model_validate(merchant.protocol))
-            except ValidationError as error:
-                faults.extend(_lines(merchant.id, error))
+            read = read_protocol(terms, merchant, faults)
+            if read is None:
                 continue
+            client = Client(merchant, read)
             if merchant.currency != "EUR":
                 faults.append(f"merchants.{merchant.id}.currency: this protocol counts in euros alone; set EUR")
             number = client.terms.numcli
@@ -130,14 +126,3 @@ class Clients(Generic[T]):
     def of(self, merchant: str) -> Client[T] | None:
         """Find a client by its merchant id; ``None`` when the book lost it since."""
         return self._by_merchant.get(merchant)
-
-
-def _lines(merchant: str, error: ValidationError) -> list[str]:
-    lines = []
-    for fault in error.errors(include_input=False, include_url=False, include_context=False):
-        place = ".".join(("merchants", merchant, "protocol", *(str(part) for part in fault["loc"])))
-        text = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            text = "unknown setting; remove it or correct its spelling"
-        lines.append(f"{place}: {text}")
-    return lines
