@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 # A release must have stood a week before it is locked: most poisoned ones are found within days.
-COMPILE = $(BIN)/uv pip compile -q setup.cfg --universal --python-version 3.11 --generate-hashes --upgrade \
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --upgrade \
 	--exclude-newer "7 days" --no-emit-index-url --custom-compile-command "make lock"
+PINS = tests/foreign/pins
 
 .PHONY: check test bench fix lock ready
 
@@ -19,8 +20,10 @@ fix: ready
 	@$(BIN)/ruff check --fix
 
 lock: ready
-	@$(COMPILE) -o requirements.lock
-	@$(COMPILE) --extra test -c requirements.lock -o requirements-test.lock
+	@$(COMPILE) setup.cfg -o requirements.lock
+	@$(COMPILE) setup.cfg --extra test -c requirements.lock -o requirements-test.lock
+	@$(COMPILE) $(PINS)/eopayment.in -o $(PINS)/eopayment.txt
+	@$(COMPILE) $(PINS)/soap.in -o $(PINS)/soap.txt
 
 ready:
 	@$(PYTHON) start.py setup test

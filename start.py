@@ -94,7 +94,7 @@ def check(venv: "Environment") -> NoReturn:
 
 def test(venv: "Environment", words: Sequence[str]) -> NoReturn:
     """Run the whole suite; without a browser, say, its tests are skipped, and listed with the reason."""
-    for finder in ("browser", "tools"):
+    for finder in ("browser", "tools", "foreign"):
         say(f"looking for what the tests need: {finder}")
         subprocess.run([venv.bin / "python", "-m", f"tests.support.{finder}"], check=False)
     execute(venv, "python", "-m", "pytest", "-n", str(WORKERS), "--dist", "worksteal", *words)
