@@ -104,11 +104,16 @@ class Outbox:
         result = tx.payments.result(tx.payments.by_id(payment_id))
         for channel, target in self._receipts(result, event):
             self.promise(tx, payment_id, event, Parcel(channel, target))
-        spoken = self._dialects[dialect]
-        due_at, target = spoken.due(result, event), spoken.target(result)
+        try:
+            spoken = self._dialects[dialect]
+            due_at, target = spoken.due(result, event), spoken.target(result)
+            body = spoken.confirmed(result, event) if due_at is not None and target else b""
+        except Exception:
+            # Money that moved is written down whatever a dialect makes of it; a person must tell the merchant.
+            log.exception("no words for a notice", extra={"payment": result.id, "notice": event.id})
+            return
         if due_at is not None and target:
-            parcel = Parcel("confirmation", target, spoken.confirmed(result, event))
-            self.promise(tx, payment_id, event, parcel, due_at)
+            self.promise(tx, payment_id, event, Parcel("confirmation", target, body), due_at)
 
     def _receipts(self, result: PaymentResult, event: Event) -> list[tuple[str, str]]:
         if event.type not in _RECEIPTS:
@@ -218,8 +223,8 @@ class Deliverer:
 
     def _deliver(self, row: Row[Any], lease: str) -> None:
         """Send one notice and write down what came of it."""
-        if row.tries > 1 and self._planned(row, row.tries - 1) is None:
-            # Claimed once more than the schedule allows: its last tries ended with their worker, not with an answer.
+        if row.tries > 2 and self._planned(row, row.tries - 2) is None:
+            # Claimed twice more than the schedule allows; once may be an answer that nobody could write down.
             self._failed(row, lease, DeliveryFailed("each worker that tried it died", again=False))
             return
         try:

@@ -16,6 +16,7 @@ import requests
 from requests_hardened import Config, HTTPSession, Manager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
 from gateway.channels import Notice
 from gateway.core.errors import DeliveryFailed
@@ -119,7 +120,11 @@ class ConfirmationChannel:
 def _judge(reply: requests.Response, dialect: Dialect) -> str:
     """Give the beginning of an answer that means "I have it"."""
     # Little is read, so that the connection can be used again; what is longer is cut off with it.
-    body = reply.raw.read(_BODY_MAX, decode_content=True) or b""
+    try:
+        body = reply.raw.read(_BODY_MAX, decode_content=True) or b""
+    except HTTPError:
+        # Broken or badly packed: where the status says it all, it has been said.
+        body = b""
     said = body.decode("utf-8", "replace").replace("\0", "")[:REPLY_MAX]
     if dialect.received(reply.status_code, body):
         return said

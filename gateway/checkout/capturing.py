@@ -31,7 +31,7 @@ class Capturing:
             attempt = tx.attempts.get(attempt_id)
             if attempt.status not in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
                 return True
-            if tx.attempts.operation(attempt.id, "reverse"):
+            if tx.refunds.is_undoing(attempt.id):
                 raise WrongStatus("the authorisation is being undone")
             target = tx.attempts.operation(attempt.id, "authorise")
             operation = tx.attempts.operation(attempt.id, "capture")

@@ -96,7 +96,7 @@ class Desk:
             at=self.now(),
         )
 
-    def close(self, tx: Transaction, row: PaymentRow, status: Status, **facts: str) -> None:
+    def close(self, tx: Transaction, row: PaymentRow, status: Status, *, debts_rest: bool = True, **facts: str) -> None:
         """End an unpaid payment: abandon what waits for the payer, free its debts, tell the news."""
         now = self.now()
         if front := tx.attempts.front(row.id):
@@ -104,13 +104,15 @@ class Desk:
         tx.payments.move(row, status, ended_at=now)
         merchant = self.merchants.get(row.merchant_id)
         rest = timedelta(minutes=merchant.retry_lock_minutes if merchant else 0)
-        tx.debts.free_all(row.id, now + rest if rest else None)
+        tx.debts.free_all(row.id, now + rest if rest and debts_rest else None)
         self.note(tx, row, _NEWS[status], **facts)
 
-    def give_up(self, tx: Transaction, row: PaymentRow, otherwise: Status, **facts: str) -> None:
+    def give_up(
+        self, tx: Transaction, row: PaymentRow, otherwise: Status, *, debts_rest: bool = True, **facts: str
+    ) -> None:
         """End a payment the payer left: refused when a card was refused before, ``otherwise`` when none was."""
         status = Status.FAILED if tx.attempts.count_refused(row.id) else otherwise
-        self.close(tx, row, status, **facts)
+        self.close(tx, row, status, debts_rest=debts_rest, **facts)
 
     def fail_authentication(
         self, tx: Transaction, row: PaymentRow, attempt: Row[Any], *, family: str, response_code: str = ""

@@ -1,9 +1,11 @@
 """How a payment begins: a signed request is taken once, and a debt is promised to one payment at a time."""
 
 import logging
+from contextlib import suppress
 
 from gateway.checkout.desk import Desk
-from gateway.core.errors import RequestConflict, WrongStatus
+from gateway.core.card_guard import asks_to_keep_a_card
+from gateway.core.errors import BadRequest, Fault, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.payment import LIVE, Kind, Line, PaymentResult, Status, normal_reference
 from gateway.dialects import LookUp, Open, Resume
 from gateway.store import Transaction
@@ -12,7 +14,7 @@ from gateway.store.payments import PaymentRow
 log = logging.getLogger(__name__)
 
 # Two requests for one debt may cross; the slower starts again and then sees the faster one's payment.
-_ROUNDS = 3
+_ROUNDS = 6
 
 
 class Opening:
@@ -25,8 +27,11 @@ class Opening:
         """Open a payment, or find the one the same request opened before; the flag says whether it is new.
 
         The same ``jti`` again, or the same wish for the same debts while their payment is still open, gives the same
-        payment. Raises :class:`RequestConflict` (``jti_reused``, ``debt_locked``, ``debt_already_paid``).
+        payment. Raises :class:`RequestConflict` (``jti_reused``, ``debt_locked``, ``debt_already_paid``), and
+        :class:`BadRequest` (``card_number``) for a request that would have a card number stored.
         """
+        if asks_to_keep_a_card(command.request):
+            raise BadRequest((Fault("", "card_number", "send no card number; it is typed on the payer's page alone"),))
         for _ in range(_ROUNDS - 1):
             try:
                 return self._open(command, dialect)
@@ -74,7 +79,8 @@ class Opening:
         row = tx.payments.take_by_id(holder)
         if row.status not in replaced:
             return False
-        self._desk.give_up(tx, row, Status.CANCELLED, by="merchant", why="a newer request took its place")
+        why = "a newer request took its place"
+        self._desk.give_up(tx, row, Status.CANCELLED, debts_rest=False, by="merchant", why=why)
         return True
 
     def _insert(self, tx: Transaction, command: Open, dialect: str) -> PaymentRow:
@@ -113,8 +119,9 @@ class Opening:
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
         if debt.state != "open" and not self._gives_way(tx, debt.holder_id, command.replaces):
-            if tx.payments.by_id(debt.holder_id).digest == row.digest:
-                # PostgreSQL shows each statement what was committed before it: our twin, a moment after we looked.
+            other = tx.payments.by_id(debt.holder_id)
+            if other.digest == row.digest or other.status not in (*LIVE, Status.PAID):
+                # PostgreSQL shows each statement what was committed before it: our twin, or a change of hands.
                 raise WrongStatus("the same request was faster")
             raise self._conflict(tx, "debt_locked", line, debt.holder_id)
         if debt.state == "open" and debt.locked_until and debt.locked_until > now:
@@ -140,7 +147,8 @@ class Opening:
             row = tx.payments.named(command.which, dialect)
             result = tx.payments.result(row)
         if isinstance(command, LookUp) and command.is_receipt and not result.is_live:
-            with self._desk.store.transaction() as tx:
+            # A question is answered even when nothing can be written: a notice too many harms nobody.
+            with suppress(StoreBusy), self._desk.store.transaction() as tx:
                 tx.notices.fetched(row.id, self._desk.now())
         return result
 

@@ -77,17 +77,22 @@ class Refunding:
                 raise RequestConflict("settled", "the day's settlement has taken it; refund it instead", row.public_id)
             self._desk.keep_signed(tx, command.signed, "refund", row)
             refund_id = self._intend(tx, row, amount, command.reason)
+            result = tx.payments.result(tx.payments.by_id(row.id))
         # The refund is durable: whatever happens now, it will be asked for once and told; the answer must not say otherwise.
         with suppress(StoreBusy):
             self._ask(refund_id)
-        with self._desk.store.reading() as tx:
-            return tx.payments.result(tx.payments.by_id(row.id))
+            result = self._told(row)
+        return result
 
     def capture(self, command: Capture, dialect: str) -> PaymentResult:
         """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``, ``amount_differs``)."""
         with self._desk.store.transaction() as tx:
             row = self._own(tx, command, dialect)
-            if not self._seen(tx, command, "capture"):
+            result = tx.payments.result(row)
+            if self._seen(tx, command, "capture"):
+                if row.refunded_cents:
+                    return result
+            else:
                 whole = Money(row.amount_cents, row.currency)
                 if row.status != Status.PAID or row.refunded_cents:
                     raise RequestConflict("payment_over", "only a paid payment can be captured", row.public_id)
@@ -95,22 +100,36 @@ class Refunding:
                     raise RequestConflict("amount_differs", "capture the whole authorisation", row.public_id)
                 self._desk.keep_signed(tx, command.signed, "capture", row)
             attempt = tx.attempts.money(row.id)
+            if attempt.status == AttemptStatus.APPROVED and attempt.next_at is None:
+                # The order is durable: the sweep carries it out if this process cannot.
+                tx.attempts.reschedule(attempt.id, self._desk.now() + _SWEEP_LEASE)
         with suppress(StoreBusy, AcquirerUnreachable):
             self._capturing.capture(attempt.id)
+            result = self._told(row)
+        return result
+
+    def _told(self, row: PaymentRow) -> PaymentResult:
         with self._desk.store.reading() as tx:
             return tx.payments.result(tx.payments.by_id(row.id))
 
     def _is_settled(self, tx: Transaction, row: PaymentRow) -> bool:
         events = tx.payments.result(row).events
         captured = [event.at for event in events if event.type == "attempt.captured"]
-        return bool(captured) and self._desk.evening(captured[-1]) <= self._desk.now()
+        if not captured:
+            return False
+        # Where the evening itself pays out, what was captured is settled.
+        merchant = self._desk.merchants.get(row.merchant_id)
+        is_evening = merchant is not None and merchant.remittance == "evening"
+        if is_evening and not row.capture_by_hand and not row.capture_days:
+            return True
+        return self._desk.evening(captured[-1]) <= self._desk.now()
 
     def _intend(self, tx: Transaction, row: PaymentRow, amount: Money, reason: str) -> int:
         now, op_id = self._desk.now(), self._desk.new_id("op")
         tx.refunds.reserve(row.id, amount.cents)
         attempt = tx.attempts.money(row.id)
         # What nobody has begun to pay out is better undone than paid out and given back.
-        is_waiting = attempt.status == AttemptStatus.APPROVED and row.capture_by_hand
+        is_waiting = attempt.status == AttemptStatus.APPROVED and (attempt.next_at is None or attempt.next_at > now)
         is_undone = is_waiting and amount.cents == row.amount_cents and not tx.attempts.operation(attempt.id, "capture")
         kind = "reverse" if is_undone else "refund"
         tx.attempts.add_operation(op_id, attempt.id, kind, amount.cents, now)
@@ -142,7 +161,7 @@ class Refunding:
             if undone is not None and undone.op_id == refund.op_id:
                 answer = self._desk.acquirer.reverse(target.op_id, amount, op_id=refund.op_id)
             # What was not paid out yet cannot be given back: wait for it as one waits for an answer.
-            elif self._capturing.capture(attempt.id):
+            elif attempt.status != AttemptStatus.CAPTURE_ERROR and self._capturing.capture(attempt.id):
                 answer = self._desk.acquirer.refund(target.op_id, amount, op_id=refund.op_id)
             else:
                 raise AcquirerUnreachable("not captured yet")

@@ -39,6 +39,14 @@ class Refunds:
         """Find one by its row id."""
         return self._db.execute(select(t.refund).where(t.refund.c.id == refund_id)).one()
 
+    def is_undoing(self, attempt_id: int) -> bool:
+        """Say whether an authorisation is being undone as a refund, and the acquirer has not answered yet."""
+        r, o = t.refund, t.operation
+        asked = (
+            select(r.c.id).join(o, o.c.op_id == r.c.op_id).where(r.c.attempt_id == attempt_id, o.c.kind == "reverse")
+        )
+        return self._db.execute(asked.where(r.c.status.in_(("pending", "unknown")))).first() is not None
+
     def finish(self, refund_id: int, status: str) -> bool:
         """Settle a refund that was open; false when it was settled already."""
         r = t.refund

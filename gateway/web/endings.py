@@ -1,6 +1,8 @@
 """How a payment's pages end: what is said of the outcome, and how the payer leaves for the merchant's site."""
 
 from dataclasses import replace
+from datetime import timedelta
+from threading import BoundedSemaphore
 from time import monotonic, sleep
 from urllib.parse import urlsplit
 
@@ -21,6 +23,8 @@ _AUTHENTICATION = frozenset({"challenge_failed", "challenge_timeout", "authentic
 
 # Longer than a healthy merchant needs, shorter than a payer begins to doubt.
 _TELLING_SECONDS = 3.0
+# Of the threads that serve pages, so many at most wait for merchants.
+_WAITING = BoundedSemaphore(2)
 
 
 def ending_view(situation: Situation) -> dict[str, object]:
@@ -45,11 +49,15 @@ def wait_until_told(payment: str) -> None:
     """Let the merchant hear of the end before the payer does, where its protocol promises so and the merchant is quick."""
     known = services()
     result = known.checkout.opening.told(payment)
-    if result.is_live or not known.dialects[result.dialect].tells_first:
+    is_fresh = result.ended_at is not None and known.now() - result.ended_at < timedelta(seconds=_TELLING_SECONDS)
+    if not is_fresh or not known.dialects[result.dialect].tells_first or not _WAITING.acquire(blocking=False):
         return
-    until = monotonic() + _TELLING_SECONDS
-    while monotonic() < until and known.checkout.opening.is_being_told(payment):
-        sleep(0.05)
+    try:
+        until = monotonic() + _TELLING_SECONDS
+        while monotonic() < until and known.checkout.opening.is_being_told(payment):
+            sleep(0.05)
+    finally:
+        _WAITING.release()
 
 
 def departure_of(result: PaymentResult) -> Departure | None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, abort, request
 
 from gateway.core.errors import GatewayError, NotAuthentic
 from gateway.dialects import (
@@ -77,6 +77,8 @@ def _obey(dialect: Dialect, call: HttpCall) -> HttpReply:
         case Say(reply):
             return reply
         case Open():
+            if request.method == "HEAD":
+                abort(405, valid_methods=_METHODS)
             result, _ = checkout.opening.open(command, name)
             return dialect.opened(command, result, links.page(result.id), now)
         case Find(merchants, reference):

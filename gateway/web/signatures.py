@@ -12,6 +12,8 @@ from pathlib import Path
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
+from gateway.core.card_guard import without_card_numbers
+
 _KEPT = 200
 # One line of the file: a request is 64 KiB at most, so this cuts nothing that helps.
 _VALUE_MAX = 8000
@@ -27,7 +29,7 @@ class Refusals:
         """Keep one; the oldest are thrown away. A full disk is no reason to answer the merchant differently."""
         line = {
             "at": self._now().isoformat(timespec="seconds"),
-            **{key: text[:_VALUE_MAX] for key, text in diagnosis.items()},
+            **{key: without_card_numbers(text[:_VALUE_MAX]) for key, text in diagnosis.items()},
         }
         with suppress(OSError):
             with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:

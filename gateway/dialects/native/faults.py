@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.core.card_guard import holds_card_number
 from gateway.core.errors import BadRequest, Fault
-from gateway.dialects.native.card_guard import holds_card_number
 from gateway.dialects.native.claims import LineClaims, PayerClaims
 from gateway.dialects.native.merchant import Terms
 

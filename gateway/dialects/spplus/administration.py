@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from gateway.core.errors import BadRequest, Fault, NotAuthentic
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
-from gateway.dialects import Capture, Command, Find, HttpReply, Refund, Say, Signed, Which
+from gateway.dialects import About, Capture, Command, Find, HttpReply, Refund, Say, Signed, Which
 from gateway.dialects.spplus.fields import AMOUNT, REFERENCE_MAX, cents_of
 from gateway.dialects.spplus.mistakes import explain_text
 from gateway.dialects.spplus.notices import REFSFP_LENGTH, refsfp
@@ -73,8 +73,13 @@ def read_order(parameters: Sequence[Parameter], shops: Shops) -> Command:
     return _command(action, texts, shop)
 
 
-def found(result: PaymentResult) -> HttpReply:
+def found(command: About, result: PaymentResult) -> HttpReply:
     """Answer an order that was carried out; the real shape of this answer was never published."""
+    status = result.attempt.status if result.attempt else None
+    is_refused = isinstance(command, Refund) and bool(result.refunds) and result.refunds[-1].status == "refused"
+    is_waiting = isinstance(command, Capture) and status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR)
+    if is_refused or is_waiting:
+        return failure()
     facts = {
         "resultat": SUCCESS,
         "reference": result.request.reference,

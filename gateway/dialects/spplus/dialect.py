@@ -80,13 +80,13 @@ class SpplusDialect:
 
     def found(
         self,
-        command: About,  # noqa: ARG002 - one form for every answer
+        command: About,
         result: PaymentResult,
         page_url: str,  # noqa: ARG002
         now: datetime,  # noqa: ARG002
     ) -> HttpReply:
         """Tell the remote administration that its order was carried out."""
-        return administration.found(result)
+        return administration.found(command, result)
 
     def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002
         """Tell the remote administration the state of a reference."""
