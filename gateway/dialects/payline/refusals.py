@@ -19,9 +19,8 @@ from gateway.dialects.payline.schema import SCHEMA, Values
 # Of the reason phrase: the PHP SDK hands it on as longMessage, and a published plugin compares it with this very word.
 UNAUTHORIZED = HttpReply(
     401,
-    {"WWW-Authenticate": 'Basic realm="Payline web services"', "Content-Type": "text/html; charset=utf-8"},
-    # Node clients make an error with a message of a body that begins so; of plain text they make an empty one.
-    b"<html><body>Unauthorized</body></html>",
+    {"WWW-Authenticate": 'Basic realm="Payline web services"', "Content-Type": "text/plain; charset=utf-8"},
+    b"Unauthorized",
     reason="Unauthorized",
 )
 
