@@ -22,7 +22,7 @@ from zeep.helpers import serialize_object
 def by_zeep(wsdl: str, operation: str, arguments: dict[str, object], login: str = "", password: str = "") -> object:
     """Call, and give the answer as plain values."""
     answer = getattr(_zeep(wsdl, login, password).service, operation)(**arguments)
-    plain: object = serialize_object(answer, dict)  # type: ignore[no-untyped-call]  # zeep ships half its types
+    plain: object = serialize_object(answer, dict)
     return plain
 
 
@@ -30,8 +30,8 @@ def by_zeep(wsdl: str, operation: str, arguments: dict[str, object], login: str 
 def _zeep(wsdl: str, login: str, password: str) -> zeep.Client:
     session = requests.Session()
     session.auth = (login, password) if login else None
-    transport = zeep.Transport(session=session)  # type: ignore[no-untyped-call]  # as above
-    return zeep.Client(wsdl, transport=transport, settings=zeep.Settings(strict=True))  # type: ignore[no-untyped-call]
+    transport = zeep.Transport(session=session)
+    return zeep.Client(wsdl, transport=transport, settings=zeep.Settings(strict=True))
 
 
 def by_suds(wsdl: str, operation: str, arguments: dict[str, object], login: str = "", password: str = "") -> object:
