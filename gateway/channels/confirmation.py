@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests_hardened import Config, HTTPSession, Manager
@@ -32,26 +33,27 @@ REPLY_MAX = 500
 
 
 class _UnderWay(threading.local):
-    """The connections of the delivery this thread is making."""
+    """The delivery this thread is making: its connections, and path and query exactly as they were signed."""
 
     connections: list[HTTPConnection]
+    written: str = ""
 
 
 _under_way = _UnderWay()
 
 
 class _Connection(HTTPConnection):
-    def request(self, *args: Any, **options: Any) -> None:
-        """Let the deadline find the socket."""
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        """Let the deadline find the socket, and ask for the address as written: libraries above respell escapes."""
         _under_way.connections.append(self)
-        super().request(*args, **options)
+        super().request(method, _under_way.written or url, *args, **options)
 
 
 class _SecureConnection(HTTPSConnection):
-    def request(self, *args: Any, **options: Any) -> None:
-        """Let the deadline find the socket."""
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        """Let the deadline find the socket, and ask for the address as written: libraries above respell escapes."""
         _under_way.connections.append(self)
-        super().request(*args, **options)
+        super().request(method, _under_way.written or url, *args, **options)
 
 
 class _Pool(HTTPConnectionPool):
@@ -99,6 +101,8 @@ class ConfirmationChannel:
         call = dialect.delivery(notice.result, notice.id, notice.body, notice.tries, now)
         connections: list[HTTPConnection] = []
         _under_way.connections = connections
+        written = urlsplit(call.url or notice.target)
+        _under_way.written = (written.path or "/") + (f"?{written.query}" if written.query else "")
         is_over = threading.Event()
         deadline = threading.Timer(_TOTAL_SECONDS, _cut, (connections, is_over))
         deadline.daemon = True

@@ -5,7 +5,7 @@ numeric reference in ten; 18-digit numbers are never taken for cards, since refe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote_plus
 
 from gateway.core.card import luhn_valid
@@ -36,8 +36,16 @@ def asks_to_keep_a_card(request: PaymentRequest) -> bool:
     them would read as a card.
     """
     told = (request.label, request.beneficiary, request.comment, request.payer_name, *request.metadata.values())
-    texts = [*told, *(line.label for line in request.lines), *map(unquote_plus, request.wire.values())]
-    return any(holds_card_number(_ADDRESS.sub(" ", text).replace(request.reference, " ")) for text in texts)
+    texts = [*told, *(line.label for line in request.lines), *_values(request.wire.values())]
+    # Only one that reads as a card itself need be left out; a shorter one would tear a number apart.
+    own = request.reference if holds_card_number(request.reference) else "\0"
+    return any(holds_card_number(_ADDRESS.sub(" ", text).replace(own, " ")) for text in texts)
+
+
+def _values(wire: Iterable[str]) -> Iterator[str]:
+    """Give the values of what a protocol keeps: texts, JSON, or queries, where an escaped address ends with its value."""
+    for text in wire:
+        yield from map(unquote_plus, _ADDRESS.sub(" ", text).split("&"))
 
 
 def without_card_numbers(text: str) -> str:

@@ -1,6 +1,7 @@
 """The confirmation as a receiver sees it, and what each answer of the receiver means."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
@@ -14,6 +15,7 @@ from standardwebhooks import Webhook
 from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
 from gateway.core.errors import DeliveryFailed
+from gateway.dialects import HttpCall
 from gateway.parts import Parts
 from tests.factories import open_payment, pay
 
@@ -133,3 +135,56 @@ def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Notice, monkeypa
     cut_off.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize("headers", [b"Content-Encoding: gzip\r\nContent-Length: 2\r\n", b"Content-Length: 100\r\n"])
+@pytest.mark.parametrize(("status", "is_receipt"), [(b"200 OK", True), (b"500 Broken", False)])
+def test_a_body_nobody_can_read_changes_nothing_where_the_status_says_all(
+    parts: Parts, notice: Notice, headers: bytes, status: bytes, *, is_receipt: bool
+) -> None:
+    class Garbled(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\nOK")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Garbled)
+    Thread(target=server.serve_forever, daemon=True).start()
+    local = replace(notice, target=f"http://127.0.0.1:{server.server_port}/")
+    channel = ConfirmationChannel(parts.dialects, allow_loopback=True)
+
+    with nullcontext() if is_receipt else pytest.raises(DeliveryFailed, match="500"):
+        channel.deliver(local, datetime.now(UTC))
+
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_address_goes_out_spelt_as_it_was_signed(
+    parts: Parts, notice: Notice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some protocols sign the escapes themselves: nobody on the way may respell them."""
+    asked: list[str] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Endpoint)
+    Thread(target=server.serve_forever, daemon=True).start()
+    query = "siret=00000000000001%2D01&montant=25%2E00&validite=31%2f12%2f2099&a=%7e~"
+    call = HttpCall("GET", "/n", url=f"http://127.0.0.1:{server.server_port}/n?{query}")
+    monkeypatch.setattr(type(parts.dialects["native"]), "delivery", lambda *_: call)
+
+    ConfirmationChannel(parts.dialects, allow_loopback=True).deliver(notice, datetime.now(UTC))
+    server.shutdown()
+    server.server_close()
+
+    assert asked == [f"/n?{query}"]
