@@ -1,12 +1,15 @@
 """What a dialect may ask of a new payment: its own name for it, which older one gives way, how long its page lives."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from gateway.channels import Notice
-from gateway.core.errors import DeliveryFailed, NotFound, RequestConflict
+from gateway.checkout import Checkout
+from gateway.core.errors import DeliveryFailed, NotFound, RequestConflict, StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import Instalment, PaymentResult, Status, Which
 from gateway.dialects import LookUp, Open, Refund, Resume, Signed
@@ -76,6 +79,39 @@ def test_a_newer_request_takes_the_place_of_an_unpaid_one(parts: Parts) -> None:
     assert pay(parts, parts.checkout.paying.show(second.id).result).status is Status.PAID
 
 
+def test_a_debt_does_not_rest_when_a_newer_request_takes_it(parts: Parts) -> None:
+    """The rest keeps payers from trying a debt twice in a row; here the merchant itself asks anew."""
+    desk = parts.checkout.desk
+    resting = desk.merchants[MERCHANT].model_copy(update={"retry_lock_minutes": 10})
+    parts = replace(parts, checkout=Checkout(replace(desk, merchants={**desk.merchants, MERCHANT: resting})))
+    first, left = open_payment(parts, reference="ORDER-1"), open_payment(parts, reference="ORDER-2")
+    parts.checkout.paying.cancel(left.id)
+    newer = replace(an_open(a_request(reference="ORDER-1", amount=Money(500)), digest="new"), replaces=UNPAID)
+
+    second = opened(parts, newer)
+    with pytest.raises(RequestConflict) as refused:
+        opened(parts, an_open(a_request(reference="ORDER-2")))
+
+    assert [told(parts, payment).status for payment in (first, second)] == [Status.CANCELLED, Status.CREATED]
+    assert refused.value.code == "debt_locked"
+
+
+def test_newer_requests_that_come_at_once_take_each_others_place(parts: Parts) -> None:
+    barrier = threading.Barrier(4)
+
+    def ask(reference: str, number: int) -> PaymentResult:
+        asked = an_open(a_request(reference=reference, amount=Money(500 + number)), digest=f"{reference} {number}")
+        barrier.wait()
+        return opened(parts, replace(asked, replaces=UNPAID, resumes=False))
+
+    for reference in (f"ORDER-{number}" for number in range(6)):
+        open_payment(parts, reference=reference)
+        with ThreadPoolExecutor(4) as pool:
+            newer = list(pool.map(ask, [reference] * 4, range(4)))
+
+        assert sorted(told(parts, payment).status for payment in newer) == ["cancelled"] * 3 + ["created"]
+
+
 def test_a_payment_the_bank_is_being_asked_for_gives_way_to_nobody(parts: Parts) -> None:
     first = open_payment(parts, reference="ORDER-1")
     enter(parts, first)
@@ -135,6 +171,20 @@ def test_a_merchant_that_fetched_the_end_is_not_told_again(parts: Parts) -> None
 
     assert before["confirmation"] == ("new", "")
     assert notices() == before | {"confirmation": ("sent", "fetched by the merchant")}
+
+
+def test_a_merchant_that_fetches_the_end_is_answered_while_nothing_can_be_written(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = pay(parts, open_payment(parts))
+
+    def busy() -> None:
+        raise StoreBusy("locked")
+
+    monkeypatch.setattr(parts.store, "transaction", busy)
+    answer = parts.checkout.opening.look_up(LookUp(Which(payment=paid.id), is_receipt=True), "native")
+
+    assert answer.status is Status.PAID
 
 
 def test_the_payer_waits_for_the_first_notice_alone(parts: Parts, clock: Clock) -> None:

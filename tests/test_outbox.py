@@ -13,9 +13,9 @@ from sqlalchemy import Row, select
 
 from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
-from gateway.core.errors import DeliveryFailed, NotFound
+from gateway.core.errors import DeliveryFailed, NotFound, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import PaymentResult
+from gateway.core.payment import PaymentResult, Status
 from gateway.dialects import Refund, Signed, Which
 from gateway.outbox import SCHEDULES, Deliverer, spread
 from gateway.parts import Parts
@@ -250,6 +250,22 @@ class TestOrder:
         turn(parts, postman)
 
         assert [row.state for row in notices(parts)] == ["new", "sent"]
+
+    def test_a_dialect_without_words_for_an_event_does_not_lose_the_money(
+        self, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        payment = open_payment(parts)
+
+        def speechless(*_: object) -> bytes:
+            raise KeyError("TEST")
+
+        monkeypatch.setattr(type(parts.dialects["native"]), "confirmed", speechless)
+        paid = pay(parts, payment)
+        turn(parts, Postman())
+
+        assert paid.status is Status.PAID
+        assert "no words for a notice" in caplog.messages
+        assert (notices(parts), [row.state for row in notices(parts, "payer_mail")]) == ([], ["sent"])
 
     def test_a_mail_does_not_wait_for_a_confirmation(self, parts: Parts) -> None:
         postman = Postman(failing)
@@ -530,6 +546,32 @@ class TestDeadWorkers:
 
     def test_it_dies_itself(self, dead: Row[Any]) -> None:
         assert (dead.state, dead.last_error) == ("dead", "each worker that tried it died")
+
+    def test_the_last_try_may_be_an_answer_nobody_could_write_down(
+        self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pay(parts, open_payment(parts))
+        for _ in range(11):
+            turn(parts, Postman(failing))
+            clock.advance(hours=25)
+        transaction = parts.store.transaction
+
+        def busy_once() -> object:
+            monkeypatch.setattr(parts.store, "transaction", transaction)
+            raise StoreBusy("locked")
+
+        class Unwritten(Postman):
+            def deliver(self, notice: Notice, now: datetime) -> None:
+                super().deliver(notice, now)
+                monkeypatch.setattr(parts.store, "transaction", busy_once)
+
+        turn(parts, Unwritten())
+        unwritten = notices(parts)[0]
+        clock.advance(seconds=61)
+        turn(parts, Postman())
+
+        assert (unwritten.state, unwritten.tries) == ("new", 12)
+        assert notices(parts)[0].state == "sent"
 
     def test_a_person_may_send_it_again(self, parts: Parts, clock: Clock, dead: Row[Any]) -> None:
         with parts.store.transaction() as tx:

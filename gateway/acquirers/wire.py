@@ -139,7 +139,7 @@ class AnswerReply(_Priced):
     outcome: Outcome
     response_code: _Code
     family: _Word
-    authorisation_number: Annotated[str, StringConstraints(pattern=r"^([0-9A-Za-z]{6})?$")]
+    authorisation_number: Annotated[str, StringConstraints(pattern=r"^([0-9A-Za-z]{6}|[0-9A-Za-z]{4})?$")]
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

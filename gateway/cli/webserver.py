@@ -32,6 +32,8 @@ class WebServer(BaseApplication):  # type: ignore[misc]  # the library ships no 
             "max_requests": _REQUESTS_MAX,
             "max_requests_jitter": _REQUESTS_MAX // 4,
             "graceful_timeout": 40,
+            # Longer than clients keep a connection: who lets go first must not be asked just then (node's agents: 5 s).
+            "keepalive": 75,
             "loglevel": "warning",
             "worker_tmp_dir": str(self._settings.var),
             # A header that is no more than usual; long ones are refused before anything is read.

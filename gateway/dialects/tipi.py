@@ -12,7 +12,7 @@ from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.errors import BadRequest, Fault, GatewayError, NotFound
-from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult
+from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult, Status
 from gateway.dialects import (
     About,
     Command,
@@ -102,7 +102,8 @@ class TipiDialect(Notifying[TipiTerms]):
         marks = {"signature": "none"}
         if not url and fields.values.get("urlcl"):
             marks["urlcl"] = "not an address, ignored"
-        return Open(request, signed, by_browser=True, marks=marks)
+        # A page nobody opened holds no debt against a request that says something else.
+        return Open(request, signed, by_browser=True, replaces=frozenset({Status.CREATED}), marks=marks)
 
     def opened(self, command: Open, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:  # noqa: ARG002
         """Send the payer's browser to the page."""

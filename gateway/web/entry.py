@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from gateway.core.errors import GatewayError, NotAuthentic
+from gateway.core.errors import BadRequest, Fault, GatewayError, NotAuthentic
 from gateway.dialects import (
     Cancel,
     Capture,
@@ -47,7 +48,13 @@ def make_entry(dialects: Iterable[Dialect]) -> Blueprint:
 def _answer(dialect: Dialect, **_parts: str) -> Response:
     """Answer one call in its dialect, which reads the path itself."""
     request.max_content_length = dialect.body_max
-    call = _call()
+    # A redirect with another opener policy would already cut the window off from the portal that opened it.
+    g.is_popup = dialect.popup
+    try:
+        call = _call()
+    except RequestEntityTooLarge:
+        refusal = dialect.refused(_call(with_body=False), _too_large(dialect))
+        return entry_error_page(refusal, _too_large(dialect)) if isinstance(refusal, ErrorPage) else _response(refusal)
     try:
         return _response(_obey(dialect, call))
     except GatewayError as error:
@@ -57,13 +64,17 @@ def _answer(dialect: Dialect, **_parts: str) -> Response:
         return entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
 
 
-def _call() -> HttpCall:
+def _too_large(dialect: Dialect) -> BadRequest:
+    return BadRequest((Fault("", "too_large", f"send at most {dialect.body_max} bytes"),))
+
+
+def _call(*, with_body: bool = True) -> HttpCall:
     return HttpCall(
         method="GET" if request.method == "HEAD" else request.method,
         path=request.path,
         query=request.query_string.decode("latin-1"),
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.get_data(cache=True),
+        body=request.get_data(cache=True) if with_body else b"",
         url=request.url,
     )
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -47,13 +48,13 @@ def spplus(reference: str, now: datetime) -> HttpCall:  # noqa: ARG001 - nothing
     return HttpCall("GET", "/paiement/init.do", urlencode({**asked, "urlretour": BACK, "hmac": signature}))
 
 
-def systempay(reference: str, now: datetime) -> HttpCall:
+def systempay(reference: str, now: datetime, /, **more: str) -> HttpCall:
     asked = {
         "vads_action_mode": "INTERACTIVE", "vads_amount": "9612", "vads_ctx_mode": "TEST", "vads_currency": "978",
         "vads_cust_email": "famille@example.org", "vads_order_id": reference, "vads_page_action": "PAYMENT",
         "vads_payment_config": "SINGLE", "vads_return_mode": "POST", "vads_site_id": "12345678",
         "vads_trans_date": now.astimezone(UTC).strftime("%Y%m%d%H%M%S"), "vads_trans_id": reference[-6:],
-        "vads_url_check": NOTIFY, "vads_url_return": BACK, "vads_version": "V2",
+        "vads_url_check": NOTIFY, "vads_url_return": BACK, "vads_version": "V2", **more,
     }  # fmt: skip
     key = b"1122334455667788"
     message = "+".join(asked[name] for name in sorted(asked)).encode() + b"+" + key
@@ -83,6 +84,20 @@ SAMPLES: Mapping[str, Callable[[str, datetime], HttpCall]] = {
     "spplus": spplus,
     "systempay": systempay,
 }
+
+
+def noted(name: str, note: str, now: datetime) -> HttpCall:
+    """Give the sample of a dialect with ``note`` in a field that is free for the merchant's own use."""
+    if name == "systempay":
+        return systempay("ORDER0000001", now, vads_order_info=note)
+    call = SAMPLES[name]("ORDER0000001", now)
+    if name == "spplus":
+        return replace(call, query=f"{call.query}&{urlencode({'arg1': note})}")
+    if name == "payline":
+        pair = f"<o:privateData><o:key>note</o:key><o:value>{note}</o:value></o:privateData>"
+        private = f"<i:privateDataList>{pair}</i:privateDataList><i:notificationURL>"
+        return replace(call, body=call.body.replace(b"<i:notificationURL>", private.encode()))
+    return replace(call, query=call.query.replace("Cantine", note), body=call.body.replace(b"Cantine", note.encode()))
 
 
 def _envelope(operation: str) -> bytes:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import MetaData
 
 from gateway.core.errors import (
     AcquirerUnreachable,
@@ -24,12 +25,15 @@ from gateway.core.errors import (
 from gateway.core.payment import PaymentResult
 from gateway.dialects import Command, Dialect, ErrorPage, HttpCall, HttpReply, Open
 from gateway.parts import DIALECTS, Parts
-from tests.dialects.samples import SAMPLES
+from tests.dialects import samples
+from tests.dialects.samples import SAMPLES, noted
 from tests.factories import FRICTIONLESS, FUNDS, enter, pay
 from tests.support.clock import Clock
 
 ENDS = ("payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired")
 CARDS = (FRICTIONLESS, FUNDS)
+# Reads as a card, but is as good a reference as any.
+NUMBER = "4970105191909006"
 pytestmark = pytest.mark.parametrize("name", DIALECTS)
 
 
@@ -173,6 +177,7 @@ def test_a_broken_receiver_has_not_received(parts: Parts, name: str) -> None:
     "error",
     [
         BadRequest((Fault("/x", "format", "s3cret-free"),)),
+        BadRequest((Fault("", "card_number", "send no card number"),)),
         NotAuthentic("bad_signature", "sign again"),
         NotFound("no such payment"),
         WrongStatus("too late"),
@@ -197,6 +202,56 @@ def test_every_refusal_has_words_and_tells_no_insides(parts: Parts, name: str, e
         said = refusal.body.decode() if isinstance(refusal, HttpReply) else f"{refusal.wording} {refusal.code}"
         assert said.strip()
         assert "/var/lib" not in said
+
+
+def stored(parts: Parts) -> str:
+    """Give everything the database holds, as one text."""
+    tables = MetaData()
+    with parts.store.engine.connect() as db:
+        tables.reflect(db)
+        rows = [row for table in tables.tables.values() for row in db.execute(table.select())]
+    return "\n".join(text.decode("latin-1") if isinstance(text, bytes) else str(text) for row in rows for text in row)
+
+
+def test_a_card_number_in_a_free_field_is_refused_and_stored_nowhere(parts: Parts, name: str) -> None:
+    dialect, now = parts.dialects[name], parts.now()
+    call = noted(name, NUMBER, now)
+
+    command = dialect.read(call, now)
+    assert isinstance(command, Open)
+    with pytest.raises(BadRequest) as refused:
+        parts.checkout.opening.open(command, name)
+
+    refusal = dialect.refused(call, refused.value)
+    said = refusal.body.decode() if isinstance(refusal, HttpReply) else f"{refusal.wording} {refusal.code}"
+    assert said.strip()
+    assert NUMBER not in said
+    assert NUMBER not in stored(parts)
+
+
+def test_another_number_in_a_free_field_is_kept(parts: Parts, name: str) -> None:
+    now = parts.now()
+    command = parts.dialects[name].read(noted(name, "4970105191909007", now), now)
+    assert isinstance(command, Open)
+
+    parts.checkout.opening.open(command, name)
+
+    assert "4970105191909007" in stored(parts)
+
+
+def test_a_reference_that_reads_as_a_card_is_taken(parts: Parts, name: str) -> None:
+    _, result = opened(parts, name, NUMBER)
+
+    assert result.request.reference == NUMBER
+
+
+def test_an_address_that_holds_such_a_number_is_taken(parts: Parts, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("NOTIFY", "BACK"):
+        monkeypatch.setattr(samples, place, f"http://127.0.0.1:8001/x?order={NUMBER}")
+
+    _, result = opened(parts, name)
+
+    assert f"order={NUMBER}" in f"{result.request.return_url} {result.request.notify_url}"
 
 
 def test_an_open_payment_gives_way_or_is_found_again(parts: Parts, name: str) -> None:

@@ -37,6 +37,7 @@ from gateway.core.payment import (
     Payee,
     PaymentRequest,
     PaymentResult,
+    RefundResult,
     Status,
 )
 from gateway.dialects import (
@@ -1317,6 +1318,39 @@ def test_an_order_that_was_carried_out_is_answered() -> None:
     assert "<refsfp>36628282</refsfp><montant>158.50</montant><rembourse>10.00</rembourse>" in body
 
 
+def a_refund(status: str) -> RefundResult:
+    return RefundResult("ref_1", Money(1000), status, NOW)
+
+
+@pytest.mark.parametrize(("newest", "is_done"), [("done", True), ("unknown", True), ("refused", False)])
+def test_a_refund_the_bank_refused_is_not_called_done(newest: str, *, is_done: bool) -> None:
+    command = order("remboursement", "ali13662828210.00", reference="ali1", refsfp="36628282", mnt="10.00")
+    assert isinstance(command, Refund)
+    result = a_result(refunds=(a_refund("refused"), a_refund("done"), a_refund(newest)))
+
+    body = a_dialect().found(command, result, "", NOW).body
+
+    assert (b"spadminok" in body, body == b"spadminko") == (is_done, not is_done)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "is_done"),
+    [
+        (AttemptStatus.APPROVED, False),
+        (AttemptStatus.CAPTURE_ERROR, False),
+        (AttemptStatus.CAPTURED, True),
+        (AttemptStatus.REFUNDED, True),
+    ],
+)
+def test_a_capture_the_bank_has_not_taken_is_not_called_done(attempt: AttemptStatus, *, is_done: bool) -> None:
+    command = order("paiement", "ali136628282158.50", reference="ali1", refsfp="36628282", mnt="158.50")
+    assert isinstance(command, Capture)
+
+    body = a_dialect().found(command, a_result(attempts=(an_attempt(attempt),)), "", NOW).body
+
+    assert (b"spadminok" in body, body == b"spadminko") == (is_done, not is_done)
+
+
 # Saying no.
 
 FIX = "do otherwise"
@@ -1448,3 +1482,16 @@ def test_a_missing_setting_is_named_and_the_faults_of_all_shops_are_told() -> No
         "merchants.vide.protocol.key: missing; give the merchant key: 48 hex digits, with or without blanks",
         "merchants.double.protocol.siret: already that of alise-demo; give each its own",
     )
+
+
+@pytest.mark.parametrize(("montant", "taxe"), [("10", "0"), ("100", "0"), ("20", "0.00")])
+def test_round_amounts_are_taken_as_kits_write_them(montant: str, taxe: str) -> None:
+    signed = f"{DEMO_SIRET}ref123456FR978{montant}{taxe}"
+    values = {
+        "siret": DEMO_SIRET, "reference": "ref123456", "langue": "FR", "devise": "978", "montant": montant, "taxe": taxe,
+    }  # fmt: skip
+
+    command = read(urlencode({**values, "hmac": sign(signed)}))
+
+    assert isinstance(command, Open)
+    assert command.request.amount.cents == int(montant) * 100

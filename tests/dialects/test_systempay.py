@@ -1544,3 +1544,12 @@ def test_keys_do_not_show_in_what_is_printed() -> None:
 
     assert KEY not in text
     assert "testpassword" not in text
+
+
+def test_a_number_used_today_is_told_in_this_protocols_words() -> None:
+    refusal = a_dialect().refused(HttpCall("POST", ENTRY), RequestConflict("jti_reused", "draw a new jti"))
+
+    assert isinstance(refusal, ErrorPage)
+    assert (refusal.headers["X-Form-Error"], refusal.code) == ("03", "03")
+    assert "vads_trans_id" in refusal.detail
+    assert "jti" not in refusal.detail

@@ -1,13 +1,17 @@
 """The constraints hold even when the code forgets, and the store moves rows along the law only: on both engines."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, StatementError
@@ -19,6 +23,7 @@ from gateway.core.payment import FRONT, MONEY, AttemptStatus, Status
 from gateway.parts import Parts
 from gateway.store import Store, open_engine
 from gateway.store import tables as t
+from tests.support.postgres import drop_database, fresh_database
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 OTHERS = [status for status in AttemptStatus if status not in MONEY]
@@ -214,6 +219,20 @@ class TestAppendOnly:
 
 
 class TestMigrations:
+    @pytest.fixture(params=["sqlite", "postgresql"])
+    def first_version(self, request: pytest.FixtureRequest, tmp_path: Path, postgres: str) -> Iterator[Engine]:
+        """Give an empty database as the first version made it."""
+        name = f"first_{os.getpid()}"
+        is_file = request.param == "sqlite"
+        engine = open_engine(f"sqlite:///{tmp_path}/first.sqlite" if is_file else fresh_database(postgres, name))
+        config = Config()
+        config.set_main_option("script_location", str(migrations.HERE))
+        config.attributes["engine"] = engine
+        command.upgrade(config, "0001")
+        yield engine
+        engine.dispose()
+        drop_database(postgres, name)
+
     def test_the_versions_build_exactly_the_tables_of_the_code(self, engine: Engine) -> None:
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -229,6 +248,18 @@ class TestMigrations:
 
         assert built == made
         assert sum("uq_attempt_money" in line or "uq_hold_money" in line for line in built) >= 2
+
+    def test_payments_of_the_first_version_are_kept(self, first_version: Engine) -> None:
+        with first_version.begin() as db:
+            numbers = [add_payment(db) for _ in range(2)]
+
+        migrations.upgrade(first_version)
+
+        p = t.payment.c
+        with first_version.connect() as db:
+            kept = db.execute(select(p.id, p.wire, p.handle, p.capture_by_hand, p.capture_days).order_by(p.id)).all()
+        assert [tuple(row) for row in kept] == [(number, "{}", "", False, 0) for number in numbers]
+        assert migrations.is_current(first_version)
 
     def test_head_is_the_newest_version(self, engine: Engine) -> None:
         names = sorted(path.name for path in (migrations.HERE / "versions").glob("[0-9]*.py"))

@@ -51,7 +51,11 @@ def _signed_texts(parameters: Sequence[Parameter], fields: Fields) -> Iterator[b
 def _is_misusable(text: bytes, fields: Fields, shop: Shop) -> bool:
     if any(text.startswith((action + shop.company).encode("ascii")) for action in ACTIONS):
         return True
-    return any(_is_other(meaning, fields) for meaning in best_meanings(text, shop))
+    meanings = best_meanings(text, shop)
+    if len(meanings) > 1 and not shop.protocol.any_order:
+        # Sent as a request, it would be refused: its reading is not single.
+        return False
+    return any(_is_other(meaning, fields) for meaning in meanings)
 
 
 def _is_other(meaning: Meaning, fields: Fields) -> bool:

@@ -28,7 +28,7 @@ _PARTIAL_MAX = 200
 
 _FIX_SIGNATURE = "sign the values as the kit does, with this shop's own key, and send them unchanged"
 _FIX_READING = (
-    "send siret, reference, langue, devise, montant, taxe and validite first and in this order, amounts with two decimals: "
+    "send siret, reference, langue, devise, montant, taxe and validite first and in this order, amounts with two decimals (or set protocol.any_order for this shop): "
     "as they are, the signed values can be read in more than one way"
 )
 

@@ -44,7 +44,7 @@ class SystempayDialect:
     """Translates form V2 and REST V4. Pure: shops are given, the clock comes with each call."""
 
     name = "systempay"
-    paths: tuple[str, ...] = (ENTRY, ENTRY.rstrip("/"), rest.CREATE, rest.SDK_TEST)
+    paths: tuple[str, ...] = (ENTRY, ENTRY.rstrip("/"), rest.BASE + "<group>/<service>")
     popup = False
     tells_first = True
     weaknesses: tuple[str, ...] = ("a site whose algorithm is sha1 should move to hmac",)

@@ -44,7 +44,8 @@ def _sender(form: Form, shops: Shops) -> Shop:
         raise BadRequest(tuple(faults))
     mode = shop.ctx_mode
     if form.text("vads_ctx_mode") != mode:
-        raise BadRequest((Fault("/vads_ctx_mode", known.CTX_MODE, f"this shop is asked in {mode} mode"),))
+        fix = f"this shop is asked in {mode} mode: set vads_ctx_mode to {mode} and sign with the key of that mode"
+        raise BadRequest((Fault("/vads_ctx_mode", known.CTX_MODE, fix),))
     return shop
 
 
@@ -75,6 +76,9 @@ def _is_utf8(form: Form) -> bool:
     return True
 
 
+_USED_TODAY = f"vads_trans_id ({known.TRANS_ID}): used on this UTC day already with other fields, whatever its case; draw a new one"
+
+
 def form_error(error: GatewayError) -> tuple[str, str]:
     """Give the form error's number (all of them, joined by commas) and what a developer may read of it."""
     if isinstance(error, BadRequest):
@@ -87,6 +91,8 @@ def form_error(error: GatewayError) -> tuple[str, str]:
         told = error.diagnosis
         names = ("cause", "signed", "expected", "received", "first_difference", "tried")
         return known.SIGNATURE, "\n".join(f"{name}: {told[name]}" for name in names if told.get(name)) or error.fix
+    if isinstance(error, RequestConflict) and error.code == "jti_reused":
+        return known.TRANS_ID, _USED_TODAY
     if isinstance(error, RequestConflict):
         return _CONFLICTS.get(error.code, known.OTHER), error.fix
     return (_TECHNICAL if isinstance(error, StoreBusy) else known.OTHER), str(error)
