@@ -53,8 +53,7 @@ def _answer(dialect: Dialect, **_parts: str) -> Response:
     try:
         call = _call()
     except RequestEntityTooLarge:
-        refusal = dialect.refused(_call(with_body=False), _too_large(dialect))
-        return entry_error_page(refusal, _too_large(dialect)) if isinstance(refusal, ErrorPage) else _response(refusal)
+        return _too_large(dialect)
     try:
         return _response(_obey(dialect, call))
     except GatewayError as error:
@@ -64,8 +63,13 @@ def _answer(dialect: Dialect, **_parts: str) -> Response:
         return entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
 
 
-def _too_large(dialect: Dialect) -> BadRequest:
-    return BadRequest((Fault("", "too_large", f"send at most {dialect.body_max} bytes"),))
+def _too_large(dialect: Dialect) -> Response:
+    """Refuse in the caller's own form what was not even read."""
+    error = BadRequest((Fault("", "too_large", f"send at most {dialect.body_max} bytes"),))
+    refusal = dialect.refused(_call(with_body=False), error)
+    response = entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
+    response.status_code = 413
+    return response
 
 
 def _call(*, with_body: bool = True) -> HttpCall:

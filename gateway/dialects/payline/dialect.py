@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
-from gateway.core.errors import AcquirerUnreachable, GatewayError, NotAuthentic, NotFound, RequestConflict
+from gateway.core.errors import AcquirerUnreachable, BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict
 from gateway.core.payment import AttemptStatus, Event, PaymentResult, Status
 from gateway.dialects import (
     About,
@@ -135,6 +135,8 @@ class PaylineDialect:
         match = _SERVICE.fullmatch(call.path)
         if call.method != "POST" or not match or match["api"] not in wsdl.APIS:
             return refusals.NOT_FOUND
+        if isinstance(error, BadRequest) and not call.body:
+            return soap.fault("Client", "; ".join(fault.detail for fault in error.faults))
         if isinstance(error, UnknownOperation):
             return soap.fault("Client", f"{error.name} is no operation of this service")
         try:
