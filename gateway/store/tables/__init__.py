@@ -1,0 +1,28 @@
+"""The tables and the constraints that hold even when the code forgets.
+
+One row per thing; money in integer minor units; every string has a length, every constraint a name. The partial unique
+indexes are the last line against a double debit: at most one attempt that may hold money per debt.
+"""
+
+from gateway.store.tables.attempts import attempt, challenge, hold, ledger, operation, refund
+from gateway.store.tables.base import metadata
+from gateway.store.tables.notices import heartbeat, notice
+from gateway.store.tables.payments import debt, event, instalment, line, payment, signed_request
+
+__all__ = [
+    "attempt",
+    "challenge",
+    "debt",
+    "event",
+    "heartbeat",
+    "hold",
+    "instalment",
+    "ledger",
+    "line",
+    "metadata",
+    "notice",
+    "operation",
+    "payment",
+    "refund",
+    "signed_request",
+]

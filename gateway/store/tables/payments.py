@@ -1,0 +1,144 @@
+"""Payments, what they pay, what asked for them, and their history."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from gateway.core.money import AMOUNT_MAX
+from gateway.core.payment import Status
+from gateway.store.tables.base import Id, metadata, words
+from gateway.store.types import UtcDateTime
+
+DEBT_STATES = ("open", "locked", "busy", "paid")
+
+signed_request = Table(
+    "signed_request",
+    metadata,
+    Column("merchant_id", String(63), nullable=False),
+    Column("jti", String(128), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("payment_id", Id, ForeignKey("payment.id")),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("merchant_id", "jti"),
+)
+
+debt = Table(
+    "debt",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("merchant_id", String(63), nullable=False),
+    Column("fiscal_year", String(4), nullable=False, server_default=""),
+    Column("reference", String(64), nullable=False),
+    # '' for a debt that is paid once; a number or a payment id where the merchant lets a reference repeat.
+    Column("occurrence", String(40), nullable=False, server_default=""),
+    Column("state", String(8), nullable=False),
+    Column("holder_id", Id),
+    Column("locked_until", UtcDateTime),
+    UniqueConstraint("merchant_id", "fiscal_year", "reference", "occurrence"),
+    CheckConstraint(f"state IN ({words(DEBT_STATES)})", name="state"),
+)
+Index("ix_debt_reference", debt.c.merchant_id, debt.c.reference)
+
+payment = Table(
+    "payment",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("public_id", String(40), nullable=False, unique=True),
+    Column("merchant_id", String(63), nullable=False),
+    Column("dialect", String(16), nullable=False),
+    Column("mode", String(12), nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("label", String(140), nullable=False),
+    Column("email", String(254), nullable=False, server_default=""),
+    Column("receipt_email", String(254), nullable=False, server_default=""),
+    Column("payer_name", String(140), nullable=False, server_default=""),
+    Column("payer_phone", String(20), nullable=False, server_default=""),
+    Column("beneficiary", String(140), nullable=False, server_default=""),
+    Column("comment", String(500), nullable=False, server_default=""),
+    Column("fiscal_year", String(4), nullable=False, server_default=""),
+    Column("language", String(8), nullable=False),
+    Column("return_url", String(2000), nullable=False, server_default=""),
+    Column("notify_url", String(2000), nullable=False, server_default=""),
+    Column("pay_before", Date),
+    Column("metadata", Text, nullable=False, server_default="{}"),
+    # What the dialect must remember to answer in kind, and the name it gave the payment.
+    Column("wire", Text, nullable=False, server_default="{}"),
+    Column("handle", String(64), nullable=False, server_default=""),
+    Column("capture_by_hand", Boolean, nullable=False, server_default=text("false")),
+    Column("capture_days", Integer, nullable=False, server_default="0"),
+    Column("digest", String(64), nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("paid_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("attempts_max", Integer, nullable=False),
+    Column("refunded_cents", Integer, nullable=False, server_default="0"),
+    Column("seq", Integer, nullable=False, server_default="0"),
+    CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
+    CheckConstraint("refunded_cents BETWEEN 0 AND amount_cents", name="refunded"),
+    CheckConstraint(f"status IN ({words(Status)})", name="status"),
+)
+Index("ix_payment_merchant_reference", payment.c.merchant_id, payment.c.reference)
+Index("ix_payment_live", payment.c.expires_at, sqlite_where=text("status IN ('created', 'opened')"),
+      postgresql_where=text("status IN ('created', 'opened')"))  # fmt: skip
+
+_named = text("handle <> ''")
+Index(
+    "uq_payment_handle", payment.c.dialect, payment.c.handle, unique=True, sqlite_where=_named, postgresql_where=_named
+)
+
+# The later parts of a purchase paid in several times.
+instalment = Table(
+    "instalment",
+    metadata,
+    Column("payment_id", Id, ForeignKey("payment.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("due", Date, nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    PrimaryKeyConstraint("payment_id", "position"),
+    CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
+)
+
+line = Table(
+    "line",
+    metadata,
+    Column("payment_id", Id, ForeignKey("payment.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("debt_id", Id, ForeignKey("debt.id"), nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("label", String(140), nullable=False),
+    Column("amount_cents", Integer, nullable=False),
+    PrimaryKeyConstraint("payment_id", "position"),
+    UniqueConstraint("payment_id", "debt_id"),
+    CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
+)
+Index("ix_line_debt_id", line.c.debt_id)
+
+event = Table(
+    "event",
+    metadata,
+    Column("payment_id", Id, ForeignKey("payment.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("public_id", String(40), nullable=False, unique=True),
+    Column("type", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("facts", Text, nullable=False, server_default="{}"),
+    PrimaryKeyConstraint("payment_id", "seq"),
+)
