@@ -58,16 +58,20 @@ def _answer(dialect: Dialect, **_parts: str) -> Response:
         return _response(_obey(dialect, call))
     except GatewayError as error:
         log.info("request refused", extra={"code": error.code, "dialect": dialect.name})
-        _explain_signature(dialect, error)
-        refusal = dialect.refused(call, error)
-        return entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
+        if isinstance(error, NotAuthentic) and error.diagnosis:
+            services().explain(error.diagnosis)
+        return _refusal(dialect, call, error)
+
+
+def _refusal(dialect: Dialect, call: HttpCall, error: GatewayError) -> Response:
+    refusal = dialect.refused(call, error)
+    return entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
 
 
 def _too_large(dialect: Dialect) -> Response:
     """Refuse in the caller's own form what was not even read."""
     error = BadRequest((Fault("", "too_large", f"send at most {dialect.body_max} bytes"),))
-    refusal = dialect.refused(_call(with_body=False), error)
-    response = entry_error_page(refusal, error) if isinstance(refusal, ErrorPage) else _response(refusal)
+    response = _refusal(dialect, _call(with_body=False), error)
     response.status_code = 413
     return response
 
@@ -107,12 +111,6 @@ def _obey(dialect: Dialect, call: HttpCall) -> HttpReply:
         case Refund():
             result = checkout.refunding.refund(command, name)
     return dialect.found(command, worded(result), links.page(result.id), now)
-
-
-def _explain_signature(dialect: Dialect, error: GatewayError) -> None:
-    """Keep what a developer needs to mend a refused signature."""
-    if isinstance(error, NotAuthentic) and error.diagnosis:
-        services().explain({"dialect": dialect.name, **error.diagnosis})
 
 
 def _response(reply: HttpReply) -> Response:

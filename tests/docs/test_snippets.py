@@ -28,6 +28,7 @@ from gateway.dialects.native.problems import ERRORS
 from gateway.keys import Keys
 from gateway.settings import AcquirerSettings, Merchant, Settings, SmsSettings, SmtpSettings, WebSettings
 from tests.support import tools
+from tests.support.installing import NoTool
 from tests.support.server import Server, free_ports, make_home, running, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +107,7 @@ def program(extension: str) -> str:
     }
     try:
         return finders[extension]()
-    except tools.NoTool as error:
+    except NoTool as error:
         pytest.skip(str(error))
 
 
@@ -203,7 +204,7 @@ def test_a_genuine_confirmation_is_taken_and_any_other_refused(
 def test_the_published_javascript_library_verifies_a_confirmation(live: Server, relay: Relay, tmp_path: Path) -> None:
     try:
         folder = tools.npm_folder()
-    except tools.NoTool as error:
+    except NoTool as error:
         pytest.skip(str(error))
     with receiving(live, "py", tmp_path / "receiver.log") as relay.receiver:
         told = pay(live, relay, "NPM-1")

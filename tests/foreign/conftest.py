@@ -11,8 +11,8 @@ from tests.foreign.driver import DRIVERS, Driver, driving
 from tests.foreign.payer import Person
 from tests.foreign.shop import Shop, open_shop
 from tests.support import foreign, tools
+from tests.support.installing import NoTool
 from tests.support.server import Server, make_home, running
-from tests.support.tools import NoTool
 
 Tool = TypeVar("Tool")
 

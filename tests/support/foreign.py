@@ -9,13 +9,11 @@ the last are pinned with their hashes in tests/foreign/pins. The tests ask :func
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from tests.support import tools
-from tests.support.installing import install_debian, succeeds
-from tests.support.tools import NoTool
+from tests.support.installing import Finder, NoTool, install_debian, provide, succeeds
 
 PINS = Path(__file__).parents[1] / "foreign/pins"
 INSTALLED = Path(sys.prefix) / "foreign"  # gone with the environment it was made beside
@@ -79,33 +77,13 @@ def install_npm() -> None:
     succeeds([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)])
 
 
-def main() -> int:
-    """Make sure that all is there; print where it is, or why some tests will be skipped."""
-    missing = 0
-    finders: tuple[tuple[str, Callable[[], object], Callable[[], object]], ...] = (
-        ("eopayment", partial(python_path, "eopayment"), partial(install_python, "eopayment")),
-        ("zeep, suds, pysimplesoap", partial(python_path, "soap"), partial(install_python, "soap")),
-        ("soap of npm", npm_folder, install_npm),
-        ("SOAP of PHP", php_path, lambda: install_debian(["php-cli", "php-soap"])),
-    )
-    for name, find, install in finders:
-        if not _is_here(find):
-            install()
-        try:
-            print(f"{name}: {find()}")
-        except NoTool as error:
-            print(f"{name}: {error}; the tests that need it will be listed as skipped")
-            missing += 1
-    return 1 if missing else 0
-
-
-def _is_here(find: Callable[[], object]) -> bool:
-    try:
-        find()
-    except NoTool:
-        return False
-    return True
+FINDERS: tuple[Finder, ...] = (
+    ("eopayment", partial(python_path, "eopayment"), partial(install_python, "eopayment")),
+    ("zeep, suds, pysimplesoap", partial(python_path, "soap"), partial(install_python, "soap")),
+    ("soap of npm", npm_folder, install_npm),
+    ("SOAP of PHP", php_path, lambda: install_debian(["php-cli", "php-soap"])),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(provide(FINDERS))

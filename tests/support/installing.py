@@ -3,8 +3,38 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable
+
+# What is sought: its name, how it is found, and how it is installed.
+Finder = tuple[str, Callable[[], object], Callable[[], object]]
 
 INSTALL_SECONDS = 600  # a slow mirror needs minutes for the 100 MB of a browser; more means it is stuck
+
+
+class NoTool(RuntimeError):
+    """Something is not here, or too old; the text says what."""
+
+
+def provide(finders: Iterable[Finder]) -> int:
+    """Make sure that all is there; print where it is, or why some tests will be skipped. Gives an exit status."""
+    missing = 0
+    for name, find, install in finders:
+        if not _is_here(find):
+            install()
+        try:
+            print(f"{name}: {find()}")
+        except NoTool as error:
+            print(f"{name}: {error}; the tests that need it will be listed as skipped")
+            missing += 1
+    return 1 if missing else 0
+
+
+def _is_here(find: Callable[[], object]) -> bool:
+    try:
+        find()
+    except NoTool:
+        return False
+    return True
 
 
 def install_debian(packages: list[str]) -> bool:

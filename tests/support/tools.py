@@ -8,10 +8,9 @@ reason, when something is missing.
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.installing import install_debian, succeeds
+from tests.support.installing import Finder, NoTool, install_debian, provide, succeeds
 
 # The oldest that run the snippets: str_contains and throw expressions, request.toArray and a global fetch.
 PHP_OLDEST = (8, 0)
@@ -21,10 +20,6 @@ PROBE_SECONDS = 30
 # What the installed package is made from, and where: beside the Python packages of the same environment.
 LOCKED = Path(__file__).parents[1] / "docs/npm"
 INSTALLED = Path(sys.prefix) / "npm"
-
-
-class NoTool(RuntimeError):
-    """Something is not here, or too old; the text says what."""
 
 
 def php_path() -> str:
@@ -81,26 +76,6 @@ def install_verifier() -> None:
     succeeds([npm, *words])
 
 
-def main() -> int:
-    """Make sure that all is there; print where it is, or why some tests will be skipped."""
-    missing = 0
-    finders: tuple[tuple[str, Callable[[], object], Callable[[], object]], ...] = (
-        ("php", php_path, lambda: install_debian(["php-cli"])),
-        ("node", node_path, lambda: install_debian(["nodejs"])),
-        ("npm", _npm_path, lambda: install_debian(["npm"])),
-        ("standardwebhooks", npm_folder, install_verifier),
-    )
-    for name, find, install in finders:
-        if not _is_here(find):
-            install()
-        try:
-            print(f"{name}: {find()}")
-        except NoTool as error:
-            print(f"{name}: {error}; the tests that need it will be listed as skipped")
-            missing += 1
-    return 1 if missing else 0
-
-
 def _npm_path() -> str:
     found = shutil.which("npm")
     # Nothing asks for npm once the package is there.
@@ -109,13 +84,13 @@ def _npm_path() -> str:
     return found or "not needed"
 
 
-def _is_here(find: Callable[[], object]) -> bool:
-    try:
-        find()
-    except NoTool:
-        return False
-    return True
+FINDERS: tuple[Finder, ...] = (
+    ("php", php_path, lambda: install_debian(["php-cli"])),
+    ("node", node_path, lambda: install_debian(["nodejs"])),
+    ("npm", _npm_path, lambda: install_debian(["npm"])),
+    ("standardwebhooks", npm_folder, install_verifier),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(provide(FINDERS))
