@@ -253,6 +253,7 @@ class Deliverer:
             row.body,
             is_repeat=row.delivered_at is not None,
             tries=row.tries,
+            by_hand=row.by_hand,
         )
 
     def _failed(self, row: Row[Any], lease: str, error: DeliveryFailed) -> None:

@@ -3,12 +3,13 @@
 import pytest
 
 from gateway.checkout import Stage
-from gateway.core.errors import RequestConflict, WrongStatus
+from gateway.core.errors import CardRefused, RequestConflict, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Kind, Status
 from gateway.parts import Parts
 from tests.factories import (
     CHALLENGE,
+    CO_BADGED_CHALLENGE,
     FRICTIONLESS,
     FUNDS,
     REFUSED_BY_3DS,
@@ -228,6 +229,26 @@ class TestPaying:
 
         with pytest.raises(WrongStatus):
             enter(parts, payment)
+
+    def test_a_card_of_another_brand_than_the_merchant_takes_is_refused_before_anything_begins(
+        self, parts: Parts
+    ) -> None:
+        payment = open_payment(parts, schemes=("mastercard",))
+
+        with pytest.raises(CardRefused) as refusal:
+            enter(parts, payment, FRICTIONLESS)
+
+        assert (refusal.value.field, refusal.value.rule) == ("cc-number", "scheme")
+        assert parts.checkout.opening.told(payment.id).attempts == ()
+
+    def test_a_co_badged_card_is_used_under_the_brand_the_merchant_takes(self, parts: Parts) -> None:
+        payment = open_payment(parts, schemes=("visa",))
+
+        enter(parts, payment, CO_BADGED_CHALLENGE)
+
+        attempt = parts.checkout.opening.told(payment.id).attempt
+        assert attempt is not None
+        assert attempt.scheme == "visa"
 
     def test_entering_a_second_card_abandons_the_first(self, parts: Parts) -> None:
         payment = open_payment(parts)

@@ -388,6 +388,7 @@ class TestResend:
         first, second = postman.of(CONFIRMATION)
         assert (first.id, first.body) == (second.id, second.body)
         assert first.body
+        assert (first.by_hand, second.by_hand) == (False, True)
 
     def test_the_dead_rise(self, parts: Parts) -> None:
         postman = Postman(lambda _: DeliveryFailed("HTTP 410", again=False))

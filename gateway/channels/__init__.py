@@ -20,6 +20,7 @@ class Notice:
     :ivar result: the payment as it stands
     :ivar event: the fact that is told
     :ivar is_repeat: it was delivered before, and a person asked for it once more
+    :ivar by_hand: a person asked for it to be sent again, delivered before or not
     :ivar tries: which try this is; the first is 1
     :ivar body: bytes made once and kept over all tries, for the channels that have them (a confirmation, an SMS in UTF-8)
     """
@@ -32,6 +33,7 @@ class Notice:
     body: bytes = b""
     is_repeat: bool = False
     tries: int = 1
+    by_hand: bool = False
 
 
 class Channel(Protocol):

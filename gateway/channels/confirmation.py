@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from gateway.channels import Notice
 from gateway.core.errors import DeliveryFailed
-from gateway.dialects import Dialect
+from gateway.dialects import Dialect, Try
 
 # Seconds: to connect, and between two bytes of the answer. The lease of a notice is far longer.
 _TIMEOUT = (3.0, 12.0)
@@ -98,7 +98,7 @@ class ConfirmationChannel:
     def deliver(self, notice: Notice, now: datetime) -> str:
         """Make the call once. Raises :class:`DeliveryFailed` unless the answer means "I have it"."""
         dialect = self._dialects[notice.result.dialect]
-        call = dialect.delivery(notice.result, notice.id, notice.body, notice.tries, now)
+        call = dialect.delivery(notice.result, Try(notice.id, notice.body, notice.tries, now, notice.by_hand))
         connections: list[HTTPConnection] = []
         _under_way.connections = connections
         written = urlsplit(call.url or notice.target)

@@ -21,7 +21,7 @@ from gateway.core.challenge import (
     draw_code,
     is_code,
 )
-from gateway.core.errors import AcquirerUnreachable, WrongStatus
+from gateway.core.errors import AcquirerUnreachable, CardRefused, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
 from gateway.outbox import Parcel
@@ -92,6 +92,7 @@ class Paying:
                 raise WrongStatus("too many cards were entered on this page")
         amount = Money(row.amount_cents, row.currency)
         enrolment = self._enrol(card, amount)
+        usable = _usable(row, enrolment.schemes if enrolment else (card.number.scheme,))
         with self._desk.store.transaction() as tx:
             row = self._payable(tx, public_id)
             if row.status == Status.CREATED:
@@ -100,7 +101,7 @@ class Paying:
             self._supersede(tx, row)
             if email:
                 tx.payments.set_receipt_email(row.id, email)
-            self._begin(tx, row, card, enrolment, scheme)
+            self._begin(tx, row, card, enrolment, scheme if scheme in usable else usable[0])
 
     def _enrol(self, card: CardEntry, amount: Money) -> Enrolment | None:
         try:
@@ -117,14 +118,12 @@ class Paying:
     def _begin(
         self, tx: Transaction, row: PaymentRow, card: CardEntry, enrolment: Enrolment | None, scheme: str
     ) -> None:
-        schemes = enrolment.schemes if enrolment else (card.number.scheme,)
-        chosen = scheme if scheme in schemes else schemes[0]
         phone = row.payer_phone or self._desk.test_phone
         attempt_id = tx.attempts.add(
             row.id,
             public_id=self._desk.new_id("att"),
             status=AttemptStatus.AUTHENTICATING,
-            scheme=chosen,
+            scheme=scheme,
             bin=card.number.bin,
             last4=card.number.last4,
             expiry=f"{card.expiry.month:02d}{card.expiry.year % 100:02d}",
@@ -136,7 +135,7 @@ class Paying:
         )
         attempt = tx.attempts.get(attempt_id)
         flow = enrolment.flow if enrolment else None
-        self._desk.note(tx, row, "attempt.started", attempt=attempt.public_id, scheme=chosen, flow=flow or "none")
+        self._desk.note(tx, row, "attempt.started", attempt=attempt.public_id, scheme=scheme, flow=flow or "none")
         if flow is Flow.CHALLENGE:
             self._open_challenge(tx, row, attempt, phone)
         elif flow in (Flow.FRICTIONLESS, Flow.ATTEMPTED):
@@ -234,3 +233,12 @@ class Paying:
                 row = tx.payments.by_id(row.id)
             if row.status == Status.OPENED:
                 self._desk.give_up(tx, row, Status.CANCELLED, by="payer")
+
+
+def _usable(row: PaymentRow, schemes: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the brands of a card that this payment takes. Raises :class:`CardRefused` when there is none."""
+    limits = row.schemes.split()
+    usable = tuple(scheme for scheme in schemes if not limits or scheme in limits)
+    if not usable:
+        raise CardRefused("cc-number", "scheme")
+    return usable

@@ -92,6 +92,17 @@ class Line:
     amount: Money
 
 
+class InstalmentStatus(StrEnum):
+    """Where a later part of a purchase stands."""
+
+    PLANNED = "planned"
+    WORKING = "working"  # the acquirer is being asked
+    RETRYING = "retrying"  # refused, and asked for again in some days
+    PAID = "paid"
+    REFUSED = "refused"  # for good: the managers were told
+    VOID = "void"  # never to be asked for: the purchase was not paid, cancelled, or given back
+
+
 @dataclass(frozen=True, slots=True)
 class Instalment:
     """A later part of a purchase paid in several times: when it falls due and how much."""
@@ -129,6 +140,7 @@ class PaymentRequest:
     :ivar capture_by_hand: approved money is paid out only when the merchant asks
     :ivar capture_days: how many days approved money waits before it is paid out
     :ivar instalments: what is to be paid later, by the same card
+    :ivar schemes: the brands the payer may use; empty for all the acquirer takes
     """
 
     merchant: str
@@ -152,6 +164,7 @@ class PaymentRequest:
     capture_by_hand: bool = False
     capture_days: int = 0
     instalments: tuple[Instalment, ...] = ()
+    schemes: tuple[str, ...] = ()
 
     @property
     def total(self) -> Money:
@@ -194,6 +207,26 @@ class RefundResult:
 
 
 @dataclass(frozen=True, slots=True)
+class InstalmentResult:
+    """A later part of a purchase as it stands; once due it is a payment of its own.
+
+    :ivar rank: its place among the debits of the purchase; the first later part is 2
+    :ivar payment: the public id of that payment, empty until it is due
+    :ivar number: its transaction number, likewise
+    :ivar attempt: the latest time the card was asked, whose ``number`` counts the tries
+    """
+
+    rank: int
+    due: date
+    amount: Money
+    status: InstalmentStatus
+    payment: str = ""
+    number: str = ""
+    paid_at: datetime | None = None
+    attempt: AttemptResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One fact of a payment's history; ``seq`` rises by one within the payment."""
 
@@ -213,6 +246,9 @@ class PaymentResult:
     :ivar refunded_cents: money given back so far, in minor units; 0 when none
     :ivar dialect: the protocol the merchant opened it with, and is answered in
     :ivar handle: the name that dialect gave it (an idOp, a token); empty when it gave none
+    :ivar instalments: how the later parts of this purchase stand, in the order they fall due
+    :ivar parent: the purchase this is a later part of, by its public id; empty for all other payments
+    :ivar rank: the place of this debit in its purchase: 1 for the first or only one
     """
 
     id: str
@@ -232,6 +268,9 @@ class PaymentResult:
     attempts_max: int = 3
     dialect: str = ""
     handle: str = ""
+    instalments: tuple[InstalmentResult, ...] = ()
+    parent: str = ""
+    rank: int = 1
 
     @property
     def attempt(self) -> AttemptResult | None:

@@ -80,6 +80,23 @@ class ErrorPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One try at bringing a notice out.
+
+    :ivar id: the notice's, the same over all tries
+    :ivar body: what :meth:`Dialect.confirmed` made of it, the same over all tries
+    :ivar number: which try this is; the first is 1
+    :ivar by_hand: a person asked for the notice to be sent again
+    """
+
+    id: str
+    body: bytes
+    number: int
+    at: datetime
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Departure:
     """How the payer's browser goes back to the merchant.
 
@@ -263,8 +280,8 @@ class Dialect(Protocol):
         """Give the address notices of this payment go to; empty for nowhere."""
         ...
 
-    def delivery(self, result: PaymentResult, notice_id: str, body: bytes, tries: int, now: datetime) -> HttpCall:
-        """Wrap a notice's body for its ``tries``-th try (first is 1): method, headers, fresh signatures.
+    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+        """Wrap a notice's body for one try: method, headers, fresh signatures.
 
         An empty ``url`` is the notice's own target; a dialect gives one where it adds to the query.
         """

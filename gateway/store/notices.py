@@ -144,7 +144,7 @@ class Notices:
         done = self._db.execute(
             update(t.notice)
             .where(t.notice.c.id == notice_id, t.notice.c.channel != "sms")
-            .values(state="new", next_at=now, lease="", lease_until=None, tries=0)
+            .values(state="new", next_at=now, lease="", lease_until=None, tries=0, by_hand=True)
         )
         if done.rowcount != 1:
             raise NotFound("no such notice, or one that may not be sent again (a code)")

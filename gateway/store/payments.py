@@ -153,6 +153,7 @@ class Payments:
                 wire=json.dumps(dict(request.wire), ensure_ascii=False),
                 capture_by_hand=request.capture_by_hand,
                 capture_days=request.capture_days,
+                schemes=" ".join(request.schemes),
                 status=Status.CREATED,
                 **facts,
             )
@@ -255,6 +256,7 @@ class Payments:
             wire=json.loads(row.wire),
             capture_by_hand=row.capture_by_hand,
             capture_days=row.capture_days,
+            schemes=tuple(row.schemes.split()),
             instalments=self._instalments(row),
         )
 

@@ -60,10 +60,10 @@ def state(token: str) -> Response:
 @pages.post("/<token>/brands")
 def brands(token: str) -> Response:
     """Tell the card page's script which brands a card that begins so may carry; nothing is kept."""
-    _situation(token)
+    limits = _situation(token).result.request.schemes
     digits = request.form.get("bin", "")[:8]
     known = services().checkout.desk.acquirer.schemes(digits) if digits.isascii() and digits.isdigit() else ()
-    return jsonify(schemes=list(known))
+    return jsonify(schemes=[scheme for scheme in known if not limits or scheme in limits])
 
 
 @pages.post("/<token>")

@@ -23,7 +23,7 @@ from gateway.core.errors import (
     WrongStatus,
 )
 from gateway.core.payment import PaymentResult
-from gateway.dialects import Command, Dialect, ErrorPage, HttpCall, HttpReply, Open
+from gateway.dialects import Command, Dialect, ErrorPage, HttpCall, HttpReply, Open, Try
 from gateway.parts import DIALECTS, Parts
 from tests.dialects import samples
 from tests.dialects.samples import SAMPLES, noted
@@ -143,7 +143,7 @@ def test_every_end_is_told_once_returned_and_worded(parts: Parts, name: str, clo
             body = dialect.confirmed(result, event)
             assert body == dialect.confirmed(result, event)
             assert not any(card.encode() in body for card in CARDS)
-            call = dialect.delivery(result, "evt_1", body, 1, clock.now())
+            call = dialect.delivery(result, Try("evt_1", body, 1, clock.now()))
             assert call.method in ("GET", "POST")
             assert urlsplit(call.url or dialect.target(result)).netloc == "127.0.0.1:8001"
             assert not re.search(r"[\r\n]", "".join([call.url, *call.headers, *call.headers.values()]))

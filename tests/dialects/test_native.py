@@ -35,7 +35,7 @@ from gateway.core.payment import (
     RefundResult,
     Status,
 )
-from gateway.dialects import Cancel, Find, HttpCall, HttpReply, LookUp, Open, Refund, Signed, Which
+from gateway.dialects import Cancel, Find, HttpCall, HttpReply, LookUp, Open, Refund, Signed, Try, Which
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys, credentials, ensure_demo
 
@@ -906,7 +906,7 @@ def test_no_confirmation_tells_of_an_unknown_event(dialect: NativeDialect) -> No
 def test_a_delivery_goes_to_the_address_of_the_request(dialect: NativeDialect) -> None:
     result = a_result(notify_url="https://portal.example/notify/42?a=b")
 
-    call = dialect.delivery(result, "ntc_1", b"{}", 1, NOW)
+    call = dialect.delivery(result, Try("ntc_1", b"{}", 1, NOW))
 
     assert (call.method, call.url) == ("POST", "")
     assert dialect.target(result) == "https://portal.example/notify/42?a=b"
@@ -922,7 +922,7 @@ def test_a_delivery_falls_back_to_the_merchants_address(dialect: NativeDialect) 
 
 def test_a_merchant_without_an_address_cannot_be_told(dialect: NativeDialect) -> None:
     with pytest.raises(DeliveryFailed) as caught:
-        dialect.delivery(a_result(merchant="jvs-demo"), "ntc_1", b"{}", 1, NOW)
+        dialect.delivery(a_result(merchant="jvs-demo"), Try("ntc_1", b"{}", 1, NOW))
 
     assert not caught.value.again
 
@@ -930,7 +930,7 @@ def test_a_merchant_without_an_address_cannot_be_told(dialect: NativeDialect) ->
 def test_a_merchant_behind_a_portal_is_told_with_the_portals_keys(dialect: NativeDialect) -> None:
     def signature(merchant: str) -> str:
         result = a_result(merchant=merchant, notify_url="https://portal.example/notify")
-        return dialect.delivery(result, "ntc_1", b"{}", 1, NOW).headers["webhook-signature"]
+        return dialect.delivery(result, Try("ntc_1", b"{}", 1, NOW)).headers["webhook-signature"]
 
     assert signature("village") == signature("jvs-demo")
     assert signature("village") != signature("mairie-demo")

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from gateway.core.errors import NotAuthentic
 from gateway.core.money import Money
 from gateway.core.payment import Event, Line, Payee, PaymentRequest, PaymentResult, Status
-from gateway.dialects import HttpCall, Open
+from gateway.dialects import HttpCall, Open, Try
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys, create, create_merchant_keys, credentials
 
@@ -113,7 +113,7 @@ def delivery(dialect: NativeDialect) -> HttpCall:
     )  # fmt: skip
     result = PaymentResult("pay_1", "1", asked, Payee("ville-eddsa", "Ville"), Status.PAID, NOW, NOW)
     body = dialect.confirmed(result, Event("evt_1", 1, "payment.succeeded", NOW))
-    return dialect.delivery(result, "ntc_1", body, 1, NOW)
+    return dialect.delivery(result, Try("ntc_1", body, 1, NOW))
 
 
 def test_the_published_library_verifies_a_confirmation(delivery: HttpCall, directory: Path) -> None:

@@ -15,7 +15,20 @@ from lxml import etree
 from gateway.core.errors import BadRequest, GatewayError, NotFound, RequestConflict, SettingsError, StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, AttemptStatus, Event, PaymentResult, Status
-from gateway.dialects import Departure, ErrorPage, Find, House, HttpCall, HttpReply, LookUp, Open, Resume, Say, Which
+from gateway.dialects import (
+    Departure,
+    ErrorPage,
+    Find,
+    House,
+    HttpCall,
+    HttpReply,
+    LookUp,
+    Open,
+    Resume,
+    Say,
+    Try,
+    Which,
+)
 from gateway.dialects.payfip import PayfipDialect
 from gateway.dialects.payfip.dialect import DETAIL
 from gateway.dialects.treasury import Anomalies, Anomaly
@@ -496,7 +509,7 @@ def test_a_notification_names_the_operation_and_nothing_else() -> None:
     spoken = dialect()
 
     body = spoken.confirmed(result(), event("payment.succeeded"))
-    call = spoken.delivery(result(), "evt_1", body, 1, NOW)
+    call = spoken.delivery(result(), Try("evt_1", body, 1, NOW))
 
     assert body == f"idop={IDOP}".encode()
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/notif", body)
@@ -512,7 +525,7 @@ def test_a_notification_names_the_operation_and_nothing_else() -> None:
 def test_a_client_may_read_another_key_in_another_place(place: str, url: str, body: bytes) -> None:
     spoken = dialect(merchant({"notify": place, "idop_key": "idOp"}))
 
-    call = spoken.delivery(result(), "evt_1", spoken.confirmed(result(), event("payment.succeeded")), 1, NOW)
+    call = spoken.delivery(result(), Try("evt_1", spoken.confirmed(result(), event("payment.succeeded")), 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", url, body)
 

@@ -27,7 +27,7 @@ from gateway.core.errors import (
 )
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Event, Instalment, RefundResult, Status
-from gateway.dialects import ErrorPage, HttpCall, HttpReply, LookUp, Open, Refund, Resume, Say
+from gateway.dialects import ErrorPage, HttpCall, HttpReply, LookUp, Open, Refund, Resume, Say, Try
 from gateway.dialects.payline import PaylineDialect, codes, urls
 from gateway.dialects.payline.merchant import Terms
 from gateway.dialects.payline.operations import PaylineCapture
@@ -1030,7 +1030,7 @@ def test_the_notification_is_a_get_with_type_and_token(counter: Counter) -> None
     result = counter.pay()
     body = counter.dialect.confirmed(result, Event("e", 2, "payment.succeeded", NOW))
 
-    call = counter.dialect.delivery(result, "ntc_1", body, 1, NOW)
+    call = counter.dialect.delivery(result, Try("ntc_1", body, 1, NOW))
 
     assert call.method == "GET"
     assert call.url == f"https://shop.example/notify?shop=2&notificationType=WEBTRS&token={token}"
@@ -1045,7 +1045,7 @@ def test_a_signed_notification_adds_to_the_plain_one() -> None:
     result = counter.payments[-1]
     body = counter.dialect.confirmed(result, Event("e", 2, "payment.succeeded", NOW))
 
-    call = counter.dialect.delivery(result, "ntc_1", body, 1, NOW)
+    call = counter.dialect.delivery(result, Try("ntc_1", body, 1, NOW))
 
     pairs = parse_qsl(urlsplit(call.url).query)
     assert pairs[:4] == [("shop", "2"), ("notificationType", "WEBTRS"), ("token", token), ("ts", "1795251600")]
@@ -1060,7 +1060,7 @@ def test_a_payment_without_an_address_is_given_up(counter: Counter) -> None:
 
     assert counter.dialect.target(result) == ""
     with pytest.raises(DeliveryFailed) as caught:
-        counter.dialect.delivery(result, "ntc_1", b"notificationType=WEBTRS&token=a", 1, NOW)
+        counter.dialect.delivery(result, Try("ntc_1", b"notificationType=WEBTRS&token=a", 1, NOW))
     assert not caught.value.again
 
 

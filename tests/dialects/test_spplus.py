@@ -52,6 +52,7 @@ from gateway.dialects import (
     Open,
     Refund,
     Say,
+    Try,
     Which,
 )
 from gateway.dialects.spplus import MerchantKey, SpplusDialect, issue_key
@@ -1016,7 +1017,7 @@ def test_a_notice_is_a_get_with_everything_in_the_address() -> None:
     dialect = a_dialect()
     body = dialect.confirmed(a_result(), an_event("payment.succeeded"))
 
-    call = dialect.delivery(a_result(), "evt_1", body, 1, NOW)
+    call = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW))
 
     assert (call.method, call.url, call.body) == ("GET", f"{NOTIFY}?{body.decode()}", b"")
     assert (call.path, call.query) == ("/notify", body.decode())
@@ -1028,7 +1029,7 @@ def test_a_notice_may_be_a_form() -> None:
     result = replace(result, request=replace(result.request, notify_url=NOTIFY + "?shop=1"))
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    call = dialect.delivery(result, "evt_1", body, 1, NOW)
+    call = dialect.delivery(result, Try("evt_1", body, 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", NOTIFY + "?shop=1", body)
     assert call.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -1043,7 +1044,7 @@ def test_the_query_an_address_has_of_its_own_is_signed_if_the_shop_checks_it(own
 
     body = dialect.confirmed(result, an_event("payment.succeeded")).decode()
 
-    assert dialect.delivery(result, "evt_1", body.encode(), 1, NOW).url == f"{NOTIFY}?shop=1&{body}"
+    assert dialect.delivery(result, Try("evt_1", body.encode(), 1, NOW)).url == f"{NOTIFY}?shop=1&{body}"
     assert body.rpartition("=")[2] == sign(own + run(dict(parse_qsl(TOLD.format(etat="1")))))
 
 
@@ -1055,7 +1056,7 @@ def test_without_an_address_nobody_is_told() -> None:
     assert dialect.target(result) == ""
     assert dialect.due(result, an_event("payment.succeeded")) is None
     with pytest.raises(DeliveryFailed):
-        dialect.delivery(result, "evt_1", b"", 1, NOW)
+        dialect.delivery(result, Try("evt_1", b"", 1, NOW))
 
 
 def test_a_merchant_that_left_the_book_is_told_nothing() -> None:

@@ -36,7 +36,7 @@ from gateway.core.payment import (
     RefundResult,
     Status,
 )
-from gateway.dialects import ErrorPage, House, HttpCall, HttpReply, Open, Say
+from gateway.dialects import ErrorPage, House, HttpCall, HttpReply, Open, Say, Try
 from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.systempay.fields import RULES
 from gateway.dialects.systempay.results import AUTH_RESULTS
@@ -1194,7 +1194,7 @@ def test_the_address_is_the_forms_then_the_shops_then_the_merchants() -> None:
     assert a_dialect().target(a_result(bare)) == ""
     assert a_dialect().due(a_result(bare), an_event("payment.succeeded")) is None
     with pytest.raises(DeliveryFailed) as caught:
-        a_dialect().delivery(a_result(bare), "evt_1", b"", 1, NOW)
+        a_dialect().delivery(a_result(bare), Try("evt_1", b"", 1, NOW))
     assert not caught.value.again
 
 
@@ -1202,8 +1202,8 @@ def test_a_repeat_says_so_and_is_signed_anew() -> None:
     dialect, result = a_dialect(), a_result()
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    first = dialect.delivery(result, "evt_1", body, 1, NOW)
-    second = dialect.delivery(result, "evt_1", body, 2, NOW)
+    first = dialect.delivery(result, Try("evt_1", body, 1, NOW))
+    second = dialect.delivery(result, Try("evt_1", body, 2, NOW))
 
     assert first.body == body
     assert (first.method, first.url, first.path) == ("POST", IPN, "/ipn")
@@ -1220,7 +1220,7 @@ def test_a_shop_may_be_told_pay_each_time() -> None:
     dialect, result = a_dialect(retry_source="PAY"), a_result()
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    assert dialect.delivery(result, "evt_1", body, 3, NOW).body == body
+    assert dialect.delivery(result, Try("evt_1", body, 3, NOW)).body == body
 
 
 def test_these_statuses_and_no_others_mean_received() -> None:
@@ -1324,7 +1324,7 @@ def test_a_shop_that_left_the_book_is_told_nothing() -> None:
     assert other.due(result, an_event("payment.succeeded")) is None
     assert other.returned(result, NOW) is None
     with pytest.raises(DeliveryFailed):
-        other.delivery(result, "evt_1", b"", 1, NOW)
+        other.delivery(result, Try("evt_1", b"", 1, NOW))
 
 
 # REST V4.
@@ -1455,7 +1455,7 @@ def test_the_notification_is_signed_with_the_password_and_the_return_with_the_hm
     assert brought["kr-hash-key"] == "sha256_hmac"
     assert brought["kr-hash"] == hmac.digest(b"hmackeyDEMO", brought["kr-answer"].encode(), "sha256").hex()
     assert (brought["kr-hash-algorithm"], brought["kr-answer-type"]) == ("sha256_hmac", "V4/Payment")
-    call = dialect.delivery(result, "evt_1", body, 2, NOW)
+    call = dialect.delivery(result, Try("evt_1", body, 2, NOW))
     assert (call.url, call.body) == (IPN, body)
 
 

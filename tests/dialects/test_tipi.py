@@ -21,7 +21,7 @@ from gateway.core.errors import (
 )
 from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, AttemptStatus, Event, PaymentResult, Status
-from gateway.dialects import ErrorPage, Find, House, HttpCall, HttpReply, LookUp, Open, Which
+from gateway.dialects import ErrorPage, Find, House, HttpCall, HttpReply, LookUp, Open, Try, Which
 from gateway.dialects.tipi import TipiDialect
 from gateway.dialects.treasury import Anomalies
 from gateway.settings import Merchant
@@ -467,7 +467,7 @@ def test_upper_case_names_can_be_added() -> None:
 
 
 def test_a_notification_is_posted_as_a_form_to_the_address_of_the_request() -> None:
-    call = dialect().delivery(result(), "evt_1", b"a=1", 1, NOW)
+    call = dialect().delivery(result(), Try("evt_1", b"a=1", 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/retour?idretour=3", b"a=1")
     assert (call.path, call.query) == ("/retour", "idretour=3")
@@ -478,7 +478,7 @@ def test_a_notification_is_posted_as_a_form_to_the_address_of_the_request() -> N
 def test_a_client_may_read_the_query_instead(place: str, body: bytes) -> None:
     spoken = dialect(merchant(protocol={"numcli": REGIE, "notify": place}))
 
-    call = spoken.delivery(result(), "evt_1", b"a=1", 1, NOW)
+    call = spoken.delivery(result(), Try("evt_1", b"a=1", 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/retour?idretour=3&a=1", body)
     assert call.query == "idretour=3&a=1"
@@ -490,7 +490,7 @@ def test_the_book_knows_an_address_the_request_does_not_give() -> None:
     assert dialect(merchant(notify_url="https://ville.fr/tipi")).target(told) == "https://ville.fr/tipi"
     assert dialect().target(told) == ""
     with pytest.raises(DeliveryFailed) as caught:
-        dialect().delivery(told, "evt_1", b"a=1", 1, NOW)
+        dialect().delivery(told, Try("evt_1", b"a=1", 1, NOW))
     assert not caught.value.again
 
 

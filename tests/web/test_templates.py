@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -218,6 +219,17 @@ def test_the_controls_of_a_card_are_found_by_their_autocomplete(render: Render) 
         assert re.search(rf'<input id="{name}" [^>]*name="{name}" [^>]*autocomplete="{word}"', html)
     assert re.findall(r'name="brand" value="(\w*)"', html) == ["", "cb", "visa", "mastercard"]
     assert re.search(r'<button[^>]*value="pay"[^>]*>Payer 96,12\u00a0€</button>', html)
+
+
+def test_the_brands_a_merchant_is_limited_to_are_said_beside_the_number(render: Render) -> None:
+    payment = a_payment()
+    limited = replace(payment, request=replace(payment.request, schemes=("cb", "visa")))
+
+    page = render("card", payment=limited, language="en")
+
+    assert 'id="number-hint">Cards accepted: CB, Visa<' in page
+    assert re.search(r'id="number"[^>]*aria-describedby="number-hint"', page)
+    assert re.findall(r'name="brand" value="(\w*)"', page) == ["", "cb", "visa"]
 
 
 def test_the_code_is_found_by_its_autocomplete(render: Render) -> None:

@@ -27,6 +27,7 @@ from gateway.dialects import (
     Open,
     Refund,
     Signed,
+    Try,
     Which,
 )
 from gateway.dialects.addresses import parse_address
@@ -205,8 +206,8 @@ class NativeDialect:
         notice = {"type": event.type, "timestamp": event.at, "data": payment_view(result)}
         return NoticeView.model_validate(notice).model_dump_json().encode()
 
-    def delivery(self, result: PaymentResult, notice_id: str, body: bytes, tries: int, now: datetime) -> HttpCall:  # noqa: ARG002
-        """Wrap a confirmation for one try, signed at ``now`` by every key in use.
+    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+        """Wrap a confirmation for one try, signed at its moment by every key in use.
 
         Raises :class:`DeliveryFailed`, for good, when neither the request nor the merchant names a usable address.
         """
@@ -215,16 +216,16 @@ class NativeDialect:
             address = parse_address(url)
         except ValueError as error:
             raise DeliveryFailed("the merchant gave no usable address", again=False) from error
-        timestamp = int(now.timestamp())
+        timestamp = int(this.at.timestamp())
         keys = self._confirmation_keys(result.request.merchant)
         headers = {
             "content-type": "application/json",
             "user-agent": f"Guichet/{__version__}",
-            "webhook-id": notice_id,
+            "webhook-id": this.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign_webhook(keys, message_id=notice_id, timestamp=timestamp, body=body),
+            "webhook-signature": sign_webhook(keys, message_id=this.id, timestamp=timestamp, body=this.body),
         }
-        return HttpCall("POST", address.path, address.query, headers, body)
+        return HttpCall("POST", address.path, address.query, headers, this.body)
 
     def _open(self, token: str, now: datetime, *, by_browser: bool) -> Open:
         merchant, raw = self._authorship.claims(token, "payment-request+jwt", now)

@@ -24,6 +24,7 @@ from gateway.dialects import (
     Open,
     Resume,
     Say,
+    Try,
     Which,
     soap,
 )
@@ -168,10 +169,10 @@ class PaylineDialect:
         """Give the request's own address, or the merchant's, which took its place when the payment was opened."""
         return result.request.notify_url
 
-    def delivery(self, result: PaymentResult, notice_id: str, body: bytes, tries: int, now: datetime) -> HttpCall:  # noqa: ARG002
+    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Make the GET of one try."""
         account = self._accounts.get(result.request.merchant)
-        return notices.call(result, body, account.terms.notice_key if account else None, now)
+        return notices.call(result, this.body, account.terms.notice_key if account else None, this.at)
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - merchants answer OK, {} or a whole page
         """Take any 2xx for "I have it", unless only the merchant's own question ends the notifications."""

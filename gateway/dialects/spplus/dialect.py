@@ -11,18 +11,7 @@ from datetime import datetime
 from gateway import __version__
 from gateway.core.errors import DeliveryFailed, GatewayError, NotFound
 from gateway.core.payment import Event, PaymentResult
-from gateway.dialects import (
-    About,
-    Command,
-    Departure,
-    ErrorPage,
-    Find,
-    House,
-    HttpCall,
-    HttpReply,
-    Open,
-    Say,
-)
+from gateway.dialects import About, Command, Departure, ErrorPage, Find, House, HttpCall, HttpReply, Open, Say, Try
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.schedule import after
 from gateway.dialects.spplus import administration, notices, refusals
@@ -123,7 +112,7 @@ class SpplusDialect:
         shop = self._shops.of(result)
         return result.request.notify_url or (shop.urlcheck if shop else "")
 
-    def delivery(self, result: PaymentResult, notice_id: str, body: bytes, tries: int, now: datetime) -> HttpCall:  # noqa: ARG002
+    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Wrap a notice: a GET with everything in the address, or the same as a form.
 
         Raises :class:`DeliveryFailed`, for good, when there is no usable address.
@@ -136,8 +125,8 @@ class SpplusDialect:
         headers = {"user-agent": f"Guichet/{__version__}"}
         if shop and shop.protocol.method == "POST":
             headers["content-type"] = "application/x-www-form-urlencoded"
-            return HttpCall("POST", address.path, address.query, headers, body, url)
-        full = join(url, body.decode("ascii"))
+            return HttpCall("POST", address.path, address.query, headers, this.body, url)
+        full = join(url, this.body.decode("ascii"))
         return HttpCall("GET", address.path, full.partition("?")[2], headers, b"", full)
 
     def received(self, status: int, body: bytes) -> bool:

@@ -12,18 +12,7 @@ from urllib.parse import urlencode
 
 from gateway.core.errors import BadRequest, DeliveryFailed, GatewayError, NotFound, StoreBusy
 from gateway.core.payment import Event, PaymentResult
-from gateway.dialects import (
-    About,
-    Command,
-    Departure,
-    ErrorPage,
-    Find,
-    House,
-    HttpCall,
-    HttpReply,
-    Open,
-    Signed,
-)
+from gateway.dialects import About, Command, Departure, ErrorPage, Find, House, HttpCall, HttpReply, Open, Signed, Try
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.systempay import krypton, notice, rest
 from gateway.dialects.systempay.asking import PAGE_MINUTES, REPLACED, ask
@@ -178,14 +167,7 @@ class SystempayDialect:
             return str(own)
         return shop.url_check(mode_of(result)) if wire["api"] == "form" else result.request.notify_url
 
-    def delivery(
-        self,
-        result: PaymentResult,
-        notice_id: str,  # noqa: ARG002 - this protocol has no place for it
-        body: bytes,
-        tries: int,
-        now: datetime,  # noqa: ARG002 - nor for the time
-    ) -> HttpCall:
+    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Wrap a notification for one call; a repeated one says so, and is signed anew.
 
         Raises :class:`DeliveryFailed`, for good, without a usable address.
@@ -198,7 +180,8 @@ class SystempayDialect:
         shop = self._shops.of(result)
         if shop is None:
             raise DeliveryFailed("the shop of this payment is no longer in the book", again=False)
-        if tries > 1 and result.request.wire["api"] == "form" and shop.terms.retry_source == "RETRY":
+        body = this.body
+        if this.number > 1 and result.request.wire["api"] == "form" and shop.terms.retry_source == "RETRY":
             body = notice.again(body, shop, mode_of(result), "RETRY")
         headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "accept": "*/*"}
         return HttpCall("POST", address.path, address.query, headers, body, url)

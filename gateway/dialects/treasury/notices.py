@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from gateway import __version__
 from gateway.core.errors import DeliveryFailed, NotFound
 from gateway.core.payment import PaymentResult
-from gateway.dialects import Find, House, HttpCall, HttpReply
+from gateway.dialects import Find, House, HttpCall, HttpReply, Try
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.schedule import after
 from gateway.dialects.treasury.anomalies import Anomalies
@@ -69,14 +69,7 @@ class Notifying(Generic[T]):
         client = self._clients.of(result.request.merchant)
         return result.request.notify_url or (client.merchant.notify_url if client else "")
 
-    def delivery(
-        self,
-        result: PaymentResult,
-        notice_id: str,  # noqa: ARG002 - the form has no place for it
-        body: bytes,
-        tries: int,  # noqa: ARG002 - every try is the same
-        now: datetime,  # noqa: ARG002 - nothing in it ages
-    ) -> HttpCall:
+    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Post the form, in the body or the query as the client's terms say.
 
         Raises :class:`DeliveryFailed`, for good, when there is no usable address.
@@ -85,13 +78,13 @@ class Notifying(Generic[T]):
         place = client.terms.notify if client else "body"
         url = self.target(result)
         if place != "body":
-            url = joined(url, body.decode("ascii"))
+            url = joined(url, this.body.decode("ascii"))
         try:
             address = parse_address(url)
         except ValueError as error:
             raise DeliveryFailed("the client gave no usable address", again=False) from error
         headers = {"content-type": FORM, "user-agent": f"Guichet/{__version__}"}
-        return HttpCall("POST", address.path, address.query, headers, b"" if place == "query" else body, url)
+        return HttpCall("POST", address.path, address.query, headers, b"" if place == "query" else this.body, url)
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - bodies range from nothing to a sentence
         """Take any 2xx and 3xx for a receipt: several portals answer with a redirection to a page for people."""

@@ -1,6 +1,7 @@
 """Promises to tell, and the pulse of those who keep them."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -33,6 +34,8 @@ notice = Table(
     Column("lease_until", UtcDateTime),
     Column("lease", String(32), nullable=False, server_default=""),
     Column("tries", Integer, nullable=False, server_default="0"),
+    # A person asked for it to be sent again; some protocols say so.
+    Column("by_hand", Boolean, nullable=False, server_default=text("false")),
     Column("last_error", String(200), nullable=False, server_default=""),
     # The beginning of what the receiver last said: support asks for it.
     Column("last_reply", String(500), nullable=False, server_default=""),

@@ -82,6 +82,8 @@ payment = Table(
     Column("handle", String(64), nullable=False, server_default=""),
     Column("capture_by_hand", Boolean, nullable=False, server_default=text("false")),
     Column("capture_days", Integer, nullable=False, server_default="0"),
+    # The brands the payer may use, separated by blanks; empty for all.
+    Column("schemes", String(120), nullable=False, server_default=""),
     Column("digest", String(64), nullable=False),
     Column("status", String(12), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
