@@ -7,10 +7,13 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 	--exclude-newer "7 days" --no-emit-index-url --custom-compile-command "make lock"
 PINS = tests/foreign/pins
 
-.PHONY: check test bench fix lock ready
+.PHONY: check test nightly bench fix lock ready
 
 check test:
 	@$(PYTHON) start.py $@
+
+nightly: ready
+	@$(BIN)/python -m tests.nightly
 
 bench: ready
 	@$(BIN)/python -m bench

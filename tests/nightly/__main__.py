@@ -1,0 +1,139 @@
+"""``make nightly``: runs every test that has a long version, and writes ``var/nightly/report.md`` with the figures.
+
+Ends with 1 when a test failed or time ran out; ``report.json`` holds the same facts for programs. ``--only WORD`` runs the
+tests whose names hold ``WORD``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "var/nightly"
+BUDGET_SECONDS = 90 * 60
+# Long for the longest test alone; the budget ends the run before it, should one hang.
+TEST_SECONDS_MAX = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One part of the night.
+
+    :ivar words: what pytest is told
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a stage; ``last`` is pytest's own summary."""
+
+    name: str
+    seconds: int
+    passed: bool
+    last: str
+
+
+STAGES = (
+    # What measures time or kills whole servers has the machine to itself.
+    Stage("one at a time", ("-m", "nightly_too and e2e", "-p", "no:xdist")),
+    Stage("side by side", ("-m", "nightly_too and not e2e", "-n", "2", "--dist", "worksteal")),
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the night, print and keep its report; gives the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.nightly", description=__doc__)
+    parser.add_argument("--only", default="", help="tests whose names hold this word")
+    only = parser.parse_args(words).only
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    figures = FOLDER / "figures.jsonl"
+    figures.unlink(missing_ok=True)
+    began = time.monotonic()
+    outcomes = [_run(stage, only, figures, BUDGET_SECONDS - (time.monotonic() - began)) for stage in STAGES]
+    measured = [json.loads(line) for line in figures.read_text().splitlines()] if figures.exists() else []
+    report = _report(outcomes, measured)
+    (FOLDER / "report.md").write_text(report)
+    facts = {"at": _now(), "stages": [asdict(outcome) for outcome in outcomes], "figures": measured}
+    (FOLDER / "report.json").write_text(json.dumps(facts, indent=1))
+    sys.stdout.write(report)
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def _run(stage: Stage, only: str, figures: Path, seconds_left: float) -> Outcome:
+    """Run one stage, its output shown and kept, until it ends or the night is over."""
+    command = [sys.executable, "-m", "pytest", "-q", f"--timeout={TEST_SECONDS_MAX}", *stage.words]
+    if only:
+        command += ["-k", only]
+    environment = os.environ | {"TEST_NIGHTLY": "1", "TEST_FIGURES": str(figures)}
+    log, began = FOLDER / f"{stage.name.replace(' ', '-')}.log", time.monotonic()
+    sys.stderr.write(f"{_now()} {stage.name}: {log}\n")
+    try:
+        with log.open("w") as output:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                timeout=max(seconds_left, 1),
+                check=False,
+            )
+        code = done.returncode
+    except subprocess.TimeoutExpired:
+        code = -1
+    lines = log.read_text().splitlines() or ["nothing was said"]
+    last = lines[-1].strip("= ") if code >= 0 else f"the night was over: {lines[-1]}"
+    # 5: no test of this stage has that word in its name.
+    return Outcome(stage.name, round(time.monotonic() - began), code == 0 or (code == 5 and bool(only)), last)
+
+
+def _report(outcomes: Sequence[Outcome], measured: Sequence[dict[str, Any]]) -> str:
+    """Write the night down for people."""
+    lines = [
+        f"# Night of {_now()}",
+        "",
+        f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, commit {_commit()}",
+        "",
+        "| Stage | Minutes | Ended |",
+        "|---|---|---|",
+        *(f"| {o.name} | {o.seconds / 60:.1f} | {'' if o.passed else '**failed** '}{o.last} |" for o in outcomes),
+        "",
+        "| What was tried | Figures |",
+        "|---|---|",
+    ]
+    for fact in sorted(measured, key=lambda fact: str(fact["subject"])):
+        figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fact.items() if name != "subject")
+        lines.append(f"| {fact['subject']} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    asked = subprocess.run(
+        [shutil.which("git") or "git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
