@@ -25,11 +25,20 @@ Tree = Mapping[str, "str | Tree"]
 
 _SUCCESS = frozenset({"00000", "02400", "02500", "02501", "03000", "04000"})
 _OTHERS: Mapping[str, str] = MappingProxyType(
-    {"02319": "payment.cancelled", "02324": "payment.expired", "02534": "payment.expired"}
+    {
+        "02008": "payment.cancelled",
+        "02014": "payment.cancelled",
+        "02319": "payment.cancelled",
+        "02324": "payment.expired",
+        "02534": "payment.expired",
+    }
 )
 
-# The page was not opened yet, or the payer is still on it.
-_OPEN = frozenset({"02533", "02306", "02000", "02005"})
+# The page was not opened yet, the payer is still on it, a partner has not answered, or fraud is being looked into.
+_OPEN = frozenset({"02533", "02306", "02000", "02005", "02006", "02015", "02016", "04001", "04003"})
+
+# The service itself is in trouble: nothing was said of the payment.
+_TROUBLE = frozenset({"02101", "02102", "02103", "04901"})
 
 
 class PaylineRefused(Exception):
@@ -93,6 +102,8 @@ class Payline:
         code, word = (_said(answer, "result", name) for name in ("code", "shortMessage"))
         if code in _OPEN:
             return None
+        if code in _TROUBLE:
+            raise GuichetUnreachable(f"getWebPaymentDetails: {code}")
         if word == "ERROR" and not _said(answer, "order", "ref"):
             raise NotVerified(f"getWebPaymentDetails: {code}")
         number = _said(answer, "card", "number")

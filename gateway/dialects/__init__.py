@@ -17,6 +17,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.money import Money
 from gateway.core.payment import Event, PaymentRequest, PaymentResult, Status
 from gateway.core.payment import Which as Which
+from gateway.settings import Merchant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,16 @@ class House:
     :ivar zone: the treasury's calendar and clock
     :ivar loopback_allowed: development only; merchants in test mode may then name addresses on this very machine
     :ivar draw: gives so many random bytes fit for secrets
+    :ivar sign: gives headers that prove a try to whoever holds a merchant's own keys; they harm no client that ignores them
+    :ivar book: every merchant, whatever dialect it speaks: some protocols have a word for "known, but not by this door"
     """
 
     origin: str
     zone: ZoneInfo
     loopback_allowed: bool
     draw: Callable[[int], bytes]
+    book: Mapping[str, Merchant] = field(default_factory=dict)
+    sign: "Callable[[str, Try], Mapping[str, str]]" = field(default=lambda _merchant, _try: {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Try:
     :ivar body: what :meth:`Dialect.confirmed` made of it, the same over all tries
     :ivar number: which try this is; the first is 1
     :ivar by_hand: a person asked for the notice to be sent again
+    :ivar target: the address this notice was promised to; empty for :meth:`Dialect.target`
     """
 
     id: str
@@ -94,6 +100,7 @@ class Try:
     number: int
     at: datetime
     by_hand: bool = False
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +108,19 @@ class Departure:
     """How the payer's browser goes back to the merchant.
 
     :ivar method: ``GET`` (the address says all) or ``POST`` (a form with ``fields``)
+    :ivar after_seconds: it goes by itself after so long on the last page, 0 at once; ``None``: when the payer says so
+    :ivar message: what the merchant says while it waits; plain text, one line
+    :ivar label: the merchant's own words for the way back; empty for ours
+    :ivar site: what the merchant calls the place that it leads to; empty for "the site"
     """
 
     url: str
     method: str = "GET"
     fields: tuple[tuple[str, str], ...] = ()
+    after_seconds: int | None = None
+    message: str = ""
+    label: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +145,10 @@ class Open:
     :ivar by_browser: the payer's own browser carried the request
     :ivar handle: the name this dialect gives the new payment (an idOp, a token); empty when it gives none
     :ivar replaces: a live payment of the same debts in one of these states gives way to this one
+    :ivar spares: but no opened one whose payer is at one of these pages: ``card``, ``challenge``, ``review``
     :ivar resumes: the same wish again, while its payment is live, gets the same payment
     :ivar page_minutes: how long the page lives, where the protocol says so; 0 for the merchant's own setting
+    :ivar is_activation: it says that it is made to put the merchant into service; believed of one in test mode
     :ivar marks: facts to keep beside the payment's first event (such as how weak a signature was)
     """
 
@@ -140,8 +157,10 @@ class Open:
     by_browser: bool = False
     handle: str = ""
     replaces: frozenset[Status] = frozenset()
+    spares: frozenset[str] = frozenset()
     resumes: bool = True
     page_minutes: int = 0
+    is_activation: bool = False
     marks: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -280,6 +299,10 @@ class Dialect(Protocol):
         """Give the address notices of this payment go to; empty for nowhere."""
         ...
 
+    def copies(self, result: PaymentResult) -> tuple[str, ...]:
+        """Give the further addresses that are told the same, each by itself; usually none."""
+        ...
+
     def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Wrap a notice's body for one try: method, headers, fresh signatures.
 
@@ -294,8 +317,11 @@ class Dialect(Protocol):
         """
         ...
 
-    def retry_at(self, tries: int, now: datetime) -> datetime | None:
-        """Say when a notice that failed ``tries`` times goes out again; ``None`` when it is given up."""
+    def retry_at(self, tries: int, now: datetime, *, merchant: str = "") -> datetime | None:
+        """Say when a notice that failed ``tries`` times goes out again; ``None`` when it is given up.
+
+        :param merchant: whose it is, where merchants may choose; empty for the dialect's usual schedule
+        """
         ...
 
     def code(self, result: PaymentResult, event: Event) -> str:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 # Enough to recognise the place in a request, little enough to stay on one line.
 _CONTEXT = 16
 
+# What is told when nothing fits; a dialect may add what it could not try.
+NO_CAUSE = "None of the usual mistakes gives the signature that was received."
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -69,7 +72,7 @@ def diagnose(mismatch: Mismatch, candidates: Iterable[Candidate]) -> Mapping[str
         "expected": mismatch.expected,
         "received": readable(mismatch.received.encode("utf-8", "backslashreplace")),
         "first_difference": difference,
-        "cause": found.cause if found else "None of the usual mistakes gives the signature that was received.",
+        "cause": found.cause if found else NO_CAUSE,
         "tried": ", ".join(dict.fromkeys(tried)),
     }
 

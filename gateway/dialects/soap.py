@@ -23,20 +23,28 @@ _ENVELOPES = frozenset({ENVELOPE, "http://www.w3.org/2003/05/soap-envelope"})
 
 BODY_BYTES_MAX = 1024 * 1024
 
-# Encodings in which "<" is the byte 0x3C: in UTF-7 or UTF-16 a document type could hide from the check below.
-_ENCODINGS = frozenset({b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"iso-8859-15", b"windows-1252"})
-_DECLARED = re.compile(rb"""<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+# Encodings in which "<" is the byte 0x3C: in UTF-7 or UTF-16 a document type could hide from the check below. Python's
+# own ElementTree writes "utf8" where it was told so.
+_UTF_8 = frozenset({b"utf-8", b"utf8"})
+_ENCODINGS = _UTF_8 | {b"us-ascii", b"ascii", b"iso-8859-1", b"iso-8859-15", b"windows-1252"}
+_DECLARED = re.compile(rb"""<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"']*)["']""")
+_BOM = b"\xef\xbb\xbf"
 
 # What XML 1.0 section 2.2 has no way to carry.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class MalformedSoap(BadRequest):
-    """A body that is no SOAP envelope we are willing to read; ``detail`` says why, for the client's developer."""
+    """A body that is no SOAP envelope we are willing to read.
+
+    :ivar detail: why, for the client's developer
+    :ivar fault_code: how a SOAP fault calls that (SOAP 1.1, section 4.4.1)
+    """
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__((Fault("", code, detail),))
         self.detail = detail
+        self.fault_code = "VersionMismatch" if code == "version" else "Client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ def parse(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> Call:
     """Read an envelope.
 
     Whatever HTTP says of it (``SOAPAction``, media type) is the caller's to ignore: published clients disagree on both.
+    Nothing is asked in headers, so none is read, whatever it says must be understood.
     Raises :class:`MalformedSoap`.
     """
     if len(body) > bytes_max:
@@ -103,9 +112,14 @@ def text(element: Element | None, *names: str) -> str | None:
 
 
 def verbatim(element: Element | None) -> str | None:
-    """Read a value with its blanks, for what must be given back as it came; ``None`` when there is none."""
+    """Read a value with its blanks, for what must be given back as it came; ``None`` when there is none.
+
+    Raises :class:`MalformedSoap` for text around elements: one reader would take its beginning, another all of it.
+    """
     if element is None or _is_nil(element):
         return None
+    if len(element) and any((text or "").strip() for text in (element.text, *(inner.tail for inner in element))):
+        raise MalformedSoap("mixed", f"give {local(element)} text alone")
     return element.text or None
 
 
@@ -170,8 +184,10 @@ def asks_wsdl(call: HttpCall) -> bool:
 
 
 def _check_encoding(body: bytes) -> None:
-    declared = _DECLARED.match(body.removeprefix(b"\xef\xbb\xbf"))
-    if b"\x00" in body or (declared and declared[1].lower() not in _ENCODINGS):
+    declared = _DECLARED.match(body.removeprefix(_BOM))
+    # A byte order mark says UTF-8 by itself: a declaration of anything else beside it would be read in two ways.
+    allowed = _UTF_8 if body.startswith(_BOM) else _ENCODINGS
+    if b"\x00" in body or (declared and declared[1].lower() not in allowed):
         raise MalformedSoap("encoding", "send UTF-8")
 
 
@@ -192,8 +208,10 @@ def _parser() -> etree.XMLParser:
 
 def _call_of(root: Element) -> Call:
     name = etree.QName(root)
-    if name.localname != "Envelope" or name.namespace not in _ENVELOPES:
+    if name.localname != "Envelope":
         raise MalformedSoap("no_envelope", "send a SOAP 1.1 Envelope")
+    if name.namespace not in _ENVELOPES:
+        raise MalformedSoap("version", f"send a SOAP 1.1 Envelope, of the namespace {ENVELOPE}")
     bodies = children(root, "Body")
     if len(bodies) != 1:
         raise MalformedSoap("no_body", "give the Envelope one Body")

@@ -25,9 +25,11 @@ from gateway.dialects import (
     Signed,
 )
 from gateway.dialects.treasury import (
+    ACTIVATION,
     ECHOED,
     FORM,
     OUTCOMES,
+    SPARED,
     Anomaly,
     Client,
     Clients,
@@ -79,7 +81,7 @@ class TipiDialect(Notifying[TipiTerms]):
     tells_first = False
 
     def __init__(self, merchants: Mapping[str, Merchant], house: House) -> None:
-        super().__init__(Clients(merchants, TipiTerms), house)
+        super().__init__(Clients(merchants, TipiTerms, house), house)
 
     def read(self, call: HttpCall, now: datetime) -> Command:  # noqa: ARG002 - nothing in a request ages
         """Check the query and ask for the page. Raises :class:`Anomaly` for the first thing wrong."""
@@ -102,8 +104,15 @@ class TipiDialect(Notifying[TipiTerms]):
         marks = {"signature": "none"}
         if not url and fields.values.get("urlcl"):
             marks["urlcl"] = "not an address, ignored"
-        # A page nobody opened holds no debt against a request that says something else.
-        return Open(request, signed, by_browser=True, replaces=frozenset({Status.CREATED}), marks=marks)
+        return Open(
+            request,
+            signed,
+            by_browser=True,
+            replaces=frozenset({Status.CREATED, Status.OPENED}),
+            spares=SPARED,
+            is_activation=wish.letter == ACTIVATION,
+            marks=marks,
+        )
 
     def opened(self, command: Open, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:  # noqa: ARG002
         """Send the payer's browser to the page."""
@@ -121,7 +130,7 @@ class TipiDialect(Notifying[TipiTerms]):
 
     def refused(self, call: HttpCall, error: GatewayError) -> ErrorPage:  # noqa: ARG002 - one form for every call
         """Tell the payer, in the wording of the first failing check."""
-        return self._anomalies.page(error)
+        return self._anomalies.page(error, self._house.zone)
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:  # noqa: ARG002
         """Send nobody anywhere: the portal opened a window, and the payer closes it."""

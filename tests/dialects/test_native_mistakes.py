@@ -99,6 +99,17 @@ def test_an_asn1_signature_is_found(home: Path) -> None:
     assert "ASN.1" in told["cause"]
 
 
+@pytest.mark.parametrize("number", ["4970105191909006", "4970 1051 9190 9006", "\\u00349701051919\\u00309006"])
+def test_claims_with_a_card_number_are_not_kept(home: Path, secrets: Mapping[str, str], number: str) -> None:
+    claims = f'{{"iss": "{SHOP}", "label": "carte {number}"}}'.encode()
+    text = f"{text_of(secrets['kid'], 'EdDSA').partition('.')[0]}.{b64(claims)}"
+
+    told = diagnosis_of(home, f"{text}.{b64(bytes(64))}")
+
+    assert b64(claims) not in str(told)
+    assert told["signed"] == "left out: the claims hold a card number"
+
+
 def test_a_mistake_nobody_knows_is_told_as_such(home: Path, secrets: Mapping[str, str]) -> None:
     told = diagnosis_of(home, f"{text_of(secrets['kid'], 'EdDSA')}.{b64(bytes(64))}")
 

@@ -186,7 +186,9 @@ def test_a_request_becomes_a_payment_with_an_operation_of_its_own() -> None:
     assert command.handle == IDOP
     assert not command.by_browser
     assert not command.resumes
+    assert not command.is_activation
     assert command.replaces == {Status.CREATED, Status.OPENED}
+    assert command.spares == {"card", "challenge", "review"}
     assert command.request.amount == Money(9612, "EUR")
     assert (command.request.reference, command.request.fiscal_year) == ("X960030101000001317", "2026")
     assert command.request.notify_url == "http://127.0.0.1:8001/notif"
@@ -240,6 +242,26 @@ def test_members_stand_in_any_order() -> None:
         assert create({name: GOOD[name] for name in order}).request.wire == create(GOOD).request.wire
 
 
+def test_blanks_around_members_are_the_clients_indentation() -> None:
+    padded = {name: f"\n    {value}\t\r\n  " for name, value in GOOD.items()}
+
+    assert create(padded).request == create(GOOD).request
+
+
+def test_blanks_of_a_label_that_is_not_indented_are_given_back() -> None:
+    request = create({**GOOD, "objet": "  Cantine "}).request
+
+    assert (request.wire["objet"], request.label) == ("  Cantine ", "Cantine")
+
+
+def test_an_idop_is_found_with_blanks_around_it() -> None:
+    asked = Which(frozenset({"payfip-demo"}), handle=IDOP)
+    body = enveloped("recupererDetailPaiementSecurise", {"idOp": f"\n  {IDOP}\n"})
+
+    assert dialect().read(post(body), NOW) == LookUp(asked)
+    assert dialect().read(HttpCall("GET", PAGE_PATH, f"idop=%20{IDOP}%0A"), NOW) == Resume(asked)
+
+
 @pytest.mark.parametrize("name", ["exer", "objet"])
 def test_year_and_label_may_be_left_out(name: str) -> None:
     command = create({key: value for key, value in GOOD.items() if key != name})
@@ -257,7 +279,7 @@ FAULTS = {
     "E1": ({"exer": "20"}, "E1"),
     "R1": ({"refdet": ""}, "R1"),
     "R3 four signs": ({"refdet": "ABCD"}, "R3"),
-    "R3 blank": ({"refdet": " ABC123"}, "R3"),
+    "R3 blank inside": ({"refdet": "ABC 123"}, "R3"),
     "A1": ({"mel": ""}, "A1"),
     "A2": ({"mel": "john.doeexample.com"}, "A2"),
     "A2 before an absurd amount": ({"mel": "x", "montant": "9990000001"}, "A2"),
@@ -305,9 +327,29 @@ def test_a_fault_explains_itself_where_the_merchant_wants_it() -> None:
     assert "character 2 is '/'" in (etree.fromstring(reply.body).findtext(".//descriptif") or "")
 
 
-@pytest.mark.parametrize("letter", "TXW")
-def test_a_client_in_test_mode_may_send_every_letter(letter: str) -> None:
-    assert create({**GOOD, "saisie": letter}).request.wire["saisie"] == letter
+@pytest.mark.parametrize(("letter", "is_activation"), [("T", False), ("X", True), ("W", False)])
+def test_a_client_in_test_mode_may_send_every_letter(letter: str, *, is_activation: bool) -> None:
+    command = create({**GOOD, "saisie": letter})
+
+    assert (command.request.wire["saisie"], command.is_activation) == (letter, is_activation)
+
+
+def test_a_client_may_let_a_newer_operation_replace_an_open_page_but_no_code() -> None:
+    assert create(GOOD, dialect(merchant({"replaces_open": True}))).spares == {"challenge", "review"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [("creerPaiementSecurise", {**GOOD, "numcli": "004200"}), ("recupererDetailClient", {"numCli": "004200"})],
+)
+def test_a_client_of_the_variant_by_url_has_no_access_to_the_service(
+    operation: str, members: Mapping[str, str]
+) -> None:
+    by_url = merchant({"numcli": "004200"}, id="sistec-demo", dialect="tipi")
+    spoken = dialect(house=replace(HOUSE, book={"sistec-demo": by_url, "payfip-demo": merchant()}))
+
+    assert code_of(answered(enveloped(operation, members), spoken)) == "T4"
+    assert code_of(answered(enveloped(operation, members))) == "T2"
 
 
 def test_in_production_there_is_no_test_letter_and_addresses_are_registered() -> None:
@@ -348,7 +390,8 @@ def test_the_client_detail_of_nobody_is_a_fault(members: dict[str, str], code: s
 
 
 @pytest.mark.parametrize(
-    "members", [{}, {"idop": IDOP}, {"idOp": ""}, {"idOp": IDOP.upper()}, {"idOp": "' OR 1=1"}, {"idOp": IDOP + "\n"}]
+    "members",
+    [{}, {"idop": IDOP}, {"idOp": ""}, {"idOp": IDOP.upper()}, {"idOp": "' OR 1=1"}, {"idOp": IDOP + "\u00a0"}],
 )
 def test_what_is_no_idop_is_answered_like_an_unknown_one(members: dict[str, str]) -> None:
     assert answered(enveloped("recupererDetailPaiementSecurise", members)).body == vector("fault_p1")
@@ -455,7 +498,7 @@ def test_an_operation_is_used_once(status: Status) -> None:
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [("", "P2"), ("idop=", "P2"), ("idop=x", "P1"), (f"idop={IDOP}&idop={IDOP}", "P1"), (f"idop={IDOP}%0A", "P1")],
+    [("", "P2"), ("idop=", "P2"), ("idop=x", "P1"), (f"idop={IDOP}&idop={IDOP}", "P1"), (f"idop={IDOP}%00", "P1")],
 )
 def test_a_payer_without_a_right_idop_is_told_so(query: str, code: str) -> None:
     call = HttpCall("GET", PAGE_PATH, query)
@@ -575,6 +618,17 @@ def test_a_debt_that_is_paid_or_being_paid_is_told_by_its_code(error: GatewayErr
 
     assert isinstance(reply, HttpReply)
     assert code_of(reply) == code
+
+
+@pytest.mark.parametrize(("explains", "told"), [(True, "until 10:02 UTC"), (False, "")])
+def test_a_client_that_wants_to_know_is_told_how_long_a_debt_is_held(*, explains: bool, told: str) -> None:
+    spoken = dialect(merchant({"explains_faults": explains}))
+    call = post(enveloped("creerPaiementSecurise", GOOD))
+
+    reply = spoken.refused(call, RequestConflict("debt_locked", "until 10:02 UTC"))
+
+    assert isinstance(reply, HttpReply)
+    assert (etree.fromstring(reply.body).findtext(".//descriptif") or "") == told
 
 
 @pytest.mark.parametrize("error", [StoreBusy("locked"), GatewayError("boom")])

@@ -197,7 +197,7 @@ def test_every_client_s_request_opens_the_same_payment(counter: Counter, name: s
     assert read(reply, "result", "code") == "00000"
     assert (request.merchant, request.reference, request.amount) == ("falaise-demo", "44023989", Money(9612))
     assert request.return_url.startswith("https://shop.example/return")
-    assert request.wire["contract"] == "1234567"
+    assert request.wire["contracts"] == "1234567"
 
 
 def test_the_reply_gives_a_token_and_where_to_go(counter: Counter) -> None:
@@ -386,7 +386,9 @@ def test_a_bad_field_is_named_with_its_rule(counter: Counter, path: str, value: 
     assert reply.status == 200
     assert read(reply, "result", "code") == "02305"
     assert read(reply, "result", "shortMessage") == "ERROR"
-    assert read(reply, "result", "longMessage") == f"Invalid field format : {message}"
+    # Of an address the value is told too, as far as it is not too long to be read.
+    shown = f" : {value[:120]}" if "url" in message else ""
+    assert read(reply, "result", "longMessage") == f"Invalid field format : {message}{shown}"
     assert (read(reply, "token"), read(reply, "redirectURL")) == (None, None)
 
 
@@ -948,7 +950,16 @@ def test_the_payer_is_sent_to_the_page(counter: Counter, path: str, query: str) 
 
     assert isinstance(counter.commands[-1], Resume)
     assert isinstance(reply, HttpReply)
-    assert (reply.status, reply.headers["Location"]) == (303, PAGE)
+    assert (reply.status, reply.headers["Location"]) == (303, f"{PAGE}?lang=browser")
+
+
+def test_the_browser_is_asked_for_a_language_only_when_the_merchant_named_none(counter: Counter) -> None:
+    token = opened(counter, opening(lambda text: text + "<languageCode>eng</languageCode>"))
+
+    reply = counter.call(HttpCall("GET", "/v2/", f"token={token}"))
+
+    assert isinstance(reply, HttpReply)
+    assert reply.headers["Location"] == PAGE
 
 
 @pytest.mark.parametrize("query", ["", "token=", "token=unknown", "token=a&token=b", "token=%00", "token[]=a"])

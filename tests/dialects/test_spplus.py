@@ -32,6 +32,9 @@ from gateway.core.payment import (
     AttemptResult,
     AttemptStatus,
     Event,
+    Instalment,
+    InstalmentResult,
+    InstalmentStatus,
     Line,
     Mode,
     Payee,
@@ -56,6 +59,7 @@ from gateway.dialects import (
     Which,
 )
 from gateway.dialects.spplus import MerchantKey, SpplusDialect, issue_key
+from gateway.dialects.spplus.administration import Inform
 from gateway.settings import Merchant
 
 # Printed in the vendor's kits: the public demonstration shop.
@@ -327,6 +331,118 @@ def test_a_shop_may_take_all_values_in_any_order() -> None:
     assert faults_of(query) == {("", "ambiguous")}
 
 
+@pytest.mark.parametrize("langue", [{"langue": ""}, {}], ids=["empty", "left out"])
+def test_a_language_that_is_not_given_is_french(langue: Mapping[str, str]) -> None:
+    pairs = {**{name: value for name, value in SEVEN.items() if name != "langue"}, **langue}
+
+    request = opened(query_of(pairs)).request
+
+    assert (request.reference, request.amount, request.language) == ("ali20090528102502", Money(15850), "fr")
+
+
+def test_without_a_language_the_reference_cannot_swallow_one() -> None:
+    genuine = {**SEVEN, "reference": "order7"}
+    moved = {**SEVEN, "reference": "order7FR", "langue": ""}
+    assert run(genuine) == run(moved)
+
+    assert opened(query_of(genuine)).request.reference == "order7"
+    assert faults_of(query_of(moved)) == {("", "ambiguous")}
+
+
+@pytest.mark.parametrize("any_order", [True, False])
+def test_without_a_language_digits_of_the_reference_cannot_become_an_amount(*, any_order: bool) -> None:
+    genuine = {**SEVEN, "reference": "R1249787", "langue": "", "montant": "5.00"}
+    moved = {**genuine, "reference": "R", "devise": "124", "montant": "9787978.00"}
+    dialect = a_dialect(a_shop(any_order=any_order))
+
+    assert len({meaning_of(query_of(pairs), dialect) for pairs in (genuine, moved)} - {None}) <= 1
+
+
+def test_without_a_language_a_shop_that_takes_any_order_still_reads_the_usual_one_in_one_way() -> None:
+    asked = {**SEVEN, "langue": "", "montant": "1000.0", "taxe": "0", "validite": ""}
+
+    assert faults_of(query_of(asked), a_dialect(a_shop(any_order=True))) == {("", "ambiguous")}
+
+
+def test_a_language_that_is_signed_before_its_place_is_no_canonical_order() -> None:
+    pairs = {"langue": "FR", **{name: value for name, value in SEVEN.items() if name != "langue"}}
+
+    assert faults_of(f"{urlencode(pairs)}&hmac={sign(run(pairs))}") == {("", "ambiguous")}
+
+
+# By which means, and in how many times.
+
+
+@pytest.mark.parametrize(
+    ("moyen", "schemes", "mark"),
+    [
+        ("", (), None),
+        ("CBS", ("cb", "visa", "mastercard", "maestro"), None),
+        ("amx", ("amex",), None),
+        ("CBS/AMX", ("cb", "visa", "mastercard", "maestro", "amex"), None),
+        ("AUR/CBS/CHK", ("cb", "visa", "mastercard", "maestro"), "not taken here: AUR/CHK"),
+    ],
+)
+def test_the_means_a_shop_names_are_the_brands_a_payer_may_use(
+    moyen: str, schemes: Sequence[str], mark: str | None
+) -> None:
+    command = opened(query_of({**SEVEN, "moyen": moyen}))
+
+    assert (command.request.schemes, command.marks.get("moyen")) == (schemes, mark)
+
+
+@pytest.mark.parametrize("moyen", ["AUR", "DIN", "CHK", "CGA/PRE", "SIG", "VISA"])
+def test_means_nobody_pays_by_here_are_refused(moyen: str) -> None:
+    assert faults_of(query_of({**SEVEN, "moyen": moyen})) == {("/moyen", "means")}
+
+
+@pytest.mark.parametrize(
+    ("modalite", "mark"),
+    [("1x", None), ("1X", None), ("1x/2x/3x", "also offered: 2x/3x"), ("xx/1x", "also offered: xx")],
+)
+def test_cash_is_taken_wherever_it_is_offered(modalite: str, mark: str | None) -> None:
+    command = opened(query_of({**SEVEN, "modalite": modalite}), a_dialect(a_shop(instalments=True)))
+
+    assert (command.request.amount, command.request.instalments) == (Money(15850), ())
+    assert command.marks.get("modalite") == mark
+
+
+def signed_whole(**more: str) -> str:
+    pairs = {**SEVEN, **more}
+    return f"{urlencode(pairs)}&hmac={sign(run(pairs))}"
+
+
+@pytest.mark.parametrize(
+    ("modalite", "parts"),
+    [("2x", [7925, 7925]), ("3x", [5284, 5283, 5283]), ("3x/2x", [7925, 7925]), ("nx/3x", [5284, 5283, 5283])],
+)
+def test_a_shop_may_be_paid_in_several_times(modalite: str, parts: Sequence[int]) -> None:
+    request = opened(signed_whole(modalite=modalite), a_dialect(a_shop(instalments=True, instalment_days=31))).request
+
+    assert [request.amount.cents, *(part.amount.cents for part in request.instalments)] == parts
+    assert sum(line.amount.cents for line in request.lines) == request.amount.cents
+    assert [part.due for part in request.instalments] == [date(2026, 12, 22), date(2027, 1, 22)][: len(parts) - 1]
+    assert request.wire["montant"] == "158.50"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        signed_whole(modalite="xx"),
+        signed_whole(modalite="nx/xx"),
+        query_of({**SEVEN, "modalite": "3x"}),
+        signed_whole(modalite="3x", montant="0.02"),
+    ],
+    ids=["open", "open twice", "not signed", "too little"],
+)
+def test_a_plan_that_is_not_clear_or_not_the_shops_own_is_refused(query: str) -> None:
+    assert faults_of(query, a_dialect(a_shop(instalments=True))) == {("/modalite", "instalments")}
+
+
+def test_a_shop_is_paid_in_several_times_only_if_it_says_so() -> None:
+    assert faults_of(signed_whole(modalite="2x")) == {("/modalite", "instalments")}
+
+
 def test_the_seven_values_may_stand_anywhere_in_any_order() -> None:
     pairs = {"email": "bob@example.com", **dict(reversed(SEVEN.items()))}
 
@@ -475,7 +591,6 @@ def test_every_fault_is_told_at_once() -> None:
     assert faults_of("montant=1,5&devise=EUR&hmac=00") == {
         ("/siret", "missing"),
         ("/reference", "missing"),
-        ("/langue", "missing"),
         ("/taxe", "missing"),
         ("/devise", "format"),
         ("/montant", "format"),
@@ -909,6 +1024,15 @@ def test_the_remote_signer_of_a_strict_shop_signs_everything() -> None:
     }
 
 
+def test_the_shopkeepers_login_says_where_to_look_instead() -> None:
+    command = read("action=login", path="/bo-war/identification.do")
+
+    assert isinstance(command, Say)
+    assert command.reply.status == 200
+    assert f"{ORIGIN}{SERVLET}" in command.reply.body.decode()
+    assert "/bo-war/identification.do" in SpplusDialect.paths
+
+
 @pytest.mark.parametrize("path", ["/cgi-bin/hmac_1.exe", "/cgi-bin/hmac_0001.exe", "/cgi-bin/x", "/other"])
 def test_only_signers_addresses_sign(path: str) -> None:
     with pytest.raises(NotFound):
@@ -977,10 +1101,13 @@ def test_the_raw_value_of_an_address_is_signed() -> None:
     )
 
 
-def test_a_refund_is_told_as_recorded() -> None:
-    body = a_dialect().confirmed(a_result(), an_event("payment.refunded")).decode()
+@pytest.mark.parametrize(
+    ("kind", "etat"), [("refund.requested", "15"), ("refund.refused", "16"), ("payment.refunded", "17")]
+)
+def test_a_refund_is_told_as_recorded_and_as_it_ends(kind: str, etat: str) -> None:
+    body = a_dialect(a_shop(states="1")).confirmed(a_result(), an_event(kind)).decode()
 
-    assert body.endswith("&refsfp=36628282&etat=15&hmac=" + sign(run(dict(parse_qsl(TOLD.format(etat="15"))))))
+    assert body.endswith(f"&refsfp=36628282&etat={etat}&hmac=" + sign(run(dict(parse_qsl(TOLD.format(etat=etat))))))
 
 
 @pytest.mark.parametrize("kind", ["payment.opened", "attempt.declined", "attempt.authorising", "payment.created"])
@@ -1001,6 +1128,122 @@ def test_a_shop_chooses_the_steps_of_a_success(states: str, told: Sequence[str])
     codes = [dialect.code(a_result(), an_event(kind)) for kind in kinds]
 
     assert [code.removeprefix("etat=") for code in codes if code] == told
+
+
+PARTS = (
+    InstalmentResult(2, date(2026, 12, 21), Money(5283), InstalmentStatus.PAID, "pay_2", "0000000043"),
+    InstalmentResult(3, date(2027, 1, 20), Money(5283), InstalmentStatus.PLANNED),
+)
+
+
+def a_purchase(*parts: InstalmentResult) -> PaymentResult:
+    result = a_result()
+    later = tuple(Instalment(part.due, part.amount) for part in parts)
+    return replace(result, instalments=parts, request=replace(result.request, instalments=later))
+
+
+@pytest.mark.parametrize(
+    ("kind", "etat"),
+    [
+        ("payment.succeeded", "etat=1"),
+        ("payment.remittance_planned", "etat=4"),
+        ("attempt.captured", "etat=30"),
+        ("payment.refused", "etat=2"),
+        ("instalment.paid", ""),
+    ],
+)
+def test_the_first_part_of_a_purchase_is_not_the_whole(kind: str, etat: str) -> None:
+    assert a_dialect().code(a_purchase(*PARTS), an_event(kind)) == etat
+
+
+def test_a_purchase_is_complete_with_its_last_part() -> None:
+    paid = a_purchase(PARTS[0], replace(PARTS[1], status=InstalmentStatus.PAID))
+    remitted = (an_attempt(AttemptStatus.CAPTURED),)
+
+    assert a_dialect().code(paid, an_event("instalment.paid")) == "etat=10"
+    for purchase, etat in ((paid, "10"), (a_purchase(*PARTS), "1")):
+        departure = a_dialect().returned(replace(purchase, attempts=remitted), NOW)
+        assert departure is not None
+        assert f"&etat={etat}&" in departure.url
+
+
+@pytest.mark.parametrize(
+    ("kind", "etat"),
+    [
+        ("payment.succeeded", "etat=4"),
+        ("payment.remittance_planned", ""),
+        ("attempt.captured", "etat=30"),
+        ("payment.refused", "etat=5"),
+        ("payment.cancelled", "etat=11"),
+        ("payment.refunded", "etat=17"),
+    ],
+)
+def test_a_later_part_is_told_as_an_instalment_of_its_own(kind: str, etat: str) -> None:
+    part = a_result(rank=2, parent="pay_1", number="0000000043")
+
+    assert a_dialect().code(part, an_event(kind)) == etat
+    if etat:
+        body = a_dialect().confirmed(part, an_event(kind)).decode()
+        assert f"&refsfp=00000043&{etat}&" in body
+
+
+def test_a_shop_of_one_state_is_told_of_no_instalment_but_a_failed_one() -> None:
+    dialect, part = a_dialect(a_shop(states="1")), a_result(rank=2, parent="pay_1")
+
+    told = [dialect.code(part, an_event(kind)) for kind in ("payment.succeeded", "attempt.captured", "payment.refused")]
+
+    assert told == ["", "", "etat=5"]
+
+
+def test_the_state_of_a_purchase_lists_its_parts() -> None:
+    void = replace(PARTS[1], rank=4, status=InstalmentStatus.VOID)
+
+    body = a_dialect().listed(Find(frozenset(), ""), (a_purchase(*PARTS, void),), NOW).body.decode("latin-1")
+
+    assert body.splitlines()[3:] == [
+        "36628282;EN_ATTENTE_DE_REMISE;En attente de remise;81290;",
+        "00000043;EN_ATTENTE_DE_REMISE;En attente de remise;;",
+        ";A_ECHOIR;A échoir;;",
+        ";ANNULE;Annulé;;",
+    ]
+
+
+SECOND = "http://127.0.0.1:8001/second?caisse=2"
+
+
+def test_a_second_address_is_told_the_same_by_itself() -> None:
+    dialect = a_dialect(a_shop(urlcheck2=SECOND))
+    body = dialect.confirmed(a_result(), an_event("payment.succeeded"))
+    told = TOLD.format(etat="1")
+
+    first = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW, target=NOTIFY))
+    second = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW, target=SECOND))
+
+    assert dialect.copies(a_result()) == (SECOND,)
+    assert first.url == f"{NOTIFY}?{body.decode()}"
+    assert second.url == f"{SECOND}&{told}&hmac={sign('2' + run(dict(parse_qsl(told))))}"
+
+
+def test_a_second_address_may_be_told_by_a_form() -> None:
+    dialect = a_dialect(a_shop(urlcheck2=SECOND, method="POST"))
+    body = dialect.confirmed(a_result(), an_event("payment.succeeded"))
+
+    call = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW, target=SECOND))
+
+    assert (call.method, call.url, call.body) == ("POST", SECOND, body)
+
+
+def test_a_shop_with_a_second_address_alone_is_told_there() -> None:
+    dialect, result = a_dialect(a_shop(urlcheck="", urlcheck2=SECOND)), a_result()
+    result = replace(result, request=replace(result.request, notify_url=""))
+
+    assert dialect.due(result, an_event("payment.succeeded")) == NOW
+
+
+def test_an_address_of_yesterday_is_not_called_any_more() -> None:
+    call = a_dialect().delivery(a_result(), Try("evt_1", b"a=1&hmac=x", 1, NOW, target=SECOND))
+
+    assert call.url.startswith(NOTIFY)
 
 
 @pytest.mark.parametrize(
@@ -1085,6 +1328,17 @@ def test_a_failed_notice_goes_out_four_times_more() -> None:
     pauses = [a_dialect().retry_at(tries, NOW) for tries in range(1, 6)]
 
     assert pauses == [*(NOW + timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)), None]
+
+
+def test_each_shop_has_its_own_pace() -> None:
+    slow = a_shop("annexe", siret="00000000000001-02", retry_minutes=[30, 1440])
+    dialect = a_dialect(a_shop(), slow)
+
+    def pauses(merchant: str) -> list[datetime | None]:
+        return [dialect.retry_at(tries, NOW, merchant=merchant) for tries in (1, 2, 3)]
+
+    assert pauses("annexe") == [NOW + timedelta(minutes=30), NOW + timedelta(days=1), None]
+    assert pauses("alise-demo") == [NOW + timedelta(minutes=minutes) for minutes in (1, 5, 15)]
 
 
 # The payer goes back.
@@ -1195,7 +1449,15 @@ def test_the_published_order_asks_for_a_state() -> None:
 
 @pytest.mark.parametrize("action", ["etattrans", "informationsTransaction"])
 def test_two_actions_name_the_reference_otherwise(action: str) -> None:
-    assert order(action, "ali1", refcde="ali1") == Find(frozenset({"alise-demo"}), "ali1")
+    assert order(action, "ali1", refcde="ali1") == Inform(frozenset({"alise-demo"}), "ali1")
+
+
+def test_all_states_but_one_are_told_in_xml() -> None:
+    body = a_dialect().listed(Inform(frozenset(), ""), (a_result(),), NOW).body.decode()
+
+    assert "<resultat>spadminok</resultat><reference>ali20090528102502</reference><refsfp>36628282</refsfp>" in body
+    assert "<etat>TERMINE</etat><libelle>Terminé</libelle><autorisation>81290</autorisation>" in body
+    assert a_dialect().listed(Inform(frozenset(), ""), (), NOW).body == b"spadminko"
 
 
 def test_orders_become_commands() -> None:
@@ -1386,6 +1648,7 @@ def test_the_payer_is_refused_by_a_page(error: GatewayError, status: int, code: 
         ({"montant": "99999.00"}, "MONTANT"),
         ({"urlretour": "x"}, "RETOUR"),
         ({"modalite": "3x"}, "MODALITE"),
+        ({"moyen": "CHK"}, "MOYEN"),
         ({"montant": "1000.0", "taxe": "0", "validite": ""}, "LECTURE"),
         ({"validite": "20/11/2026"}, "VALIDITE"),
     ],
@@ -1459,6 +1722,10 @@ def test_other_methods_are_not_spoken(method: str) -> None:
         ),
         ({"key": "12 34"}, "merchants.alise-demo.protocol.key: must be 48 hex digits, with or without blanks"),
         ({"sirett": "1"}, "merchants.alise-demo.protocol.sirett: unknown setting; remove it or correct its spelling"),
+        (
+            {"retry_minutes": [0]},
+            "merchants.alise-demo.protocol.retry_minutes.0: Input should be greater than or equal to 1",
+        ),
         ({"states": "4"}, "merchants.alise-demo.protocol.states: Input should be '1', '1,10' or '1,4,10'"),
         (
             {"urlcheck": "ftp://x"},

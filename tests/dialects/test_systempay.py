@@ -283,29 +283,18 @@ def test_the_same_id_in_another_case_is_the_same_id_with_another_content() -> No
     assert first.signed.digest != other.signed.digest
 
 
-def test_the_page_is_told_its_branding() -> None:
-    wire = read(
-        form(
-            shop_name="ACM",
-            shop_url="https://shop.example/",
-            available_languages="fr;EN",
-            payment_cards="CB",
-            redirect_success_timeout="5",
-            redirect_error_message="Retour",
-            theme_config="SUCCESS_FOOTER_MSG_RETURN=Retour au portail;SECURE_MESSAGE=Bien",
-        )
-    ).request.wire
-
-    assert {name: value for name, value in wire.items() if name.startswith("page.")} == {
-        "page.shop_name": "ACM",
-        "page.shop_url": "https://shop.example/",
-        "page.languages": "fr;en",
-        "page.cards": "CB",
-        "page.redirect_success_seconds": "5",
-        "page.redirect_error_message": "Retour",
-        "page.theme.SUCCESS_FOOTER_MSG_RETURN": "Retour au portail",
-        "page.theme.SECURE_MESSAGE": "Bien",
-    }
+@pytest.mark.parametrize(
+    ("cards", "schemes"),
+    [
+        ("", ()),
+        ("CB", ("cb",)),
+        ("VISA;CB;", ("visa", "cb")),
+        ("VISA_ELECTRON;VISA;E-CARTEBLEUE", ("visa", "cb")),
+        ("MAESTRO;PAYPAL;MASTERCARD;AMEX", ("maestro", "mastercard", "amex")),
+    ],
+)
+def test_the_shops_cards_are_the_brands_the_payer_may_use(cards: str, schemes: tuple[str, ...]) -> None:
+    assert read(form(payment_cards=cards)).request.schemes == schemes
 
 
 @pytest.mark.parametrize(
@@ -400,7 +389,6 @@ WRONG: list[tuple[str, object, str]] = [
     ("currency", "840", "10"),
     ("currency", "999", "10"),
     ("ctx_mode", "LIVE", "11"),
-    ("ctx_mode", "PRODUCTION", "11"),
     ("language", "fra", "12"),
     ("order_id", "A/1", "13"),
     ("order_id", "A" * 65, "13"),
@@ -421,7 +409,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("url_referral", "ftp://shop.example/", "26"),
     ("url_cancel", "http://user@shop.example/", "27"),
     ("url_return", "http://shop.example/" + "x" * 1024, "28"),
-    ("url_error", "http://shop.example/../admin", "29"),
+    ("url_error", "http:///back", "29"),
     ("identifier", "card-1", "30"),
     ("contrib", "x" * 256, "31"),
     ("theme_config", "no pair", "32"),
@@ -585,7 +573,8 @@ def test_a_plain_address_does_not_become_good_by_being_registered() -> None:
 def test_loopback_needs_a_server_that_allows_it() -> None:
     dialect = a_dialect(house=replace(HOUSE, loopback_allowed=False))
 
-    assert faults(form(), dialect) == {"url_check": "33", "url_return": "28"}
+    # The payer's browser may well be on the machine that the shop runs on.
+    assert faults(form(), dialect) == {"url_check": "33"}
 
 
 # Hostile forms.
@@ -764,6 +753,75 @@ def test_the_key_of_the_sister_site_is_recognised() -> None:
     )
 
 
+PRODUCTION_KEY = "9988776655443322"
+
+
+def test_the_test_key_in_production_mode_is_recognised_and_the_reverse() -> None:
+    live, test = form(ctx_mode="PRODUCTION"), form()
+
+    by_test_key = diagnosis(post(live, by_hmac(joined(live), KEY)))
+    by_production_key = diagnosis(post(test, by_hmac(joined(test), PRODUCTION_KEY)))
+
+    assert "The TEST key was used for a form whose vads_ctx_mode is PRODUCTION" in by_test_key["cause"]
+    assert "send vads_ctx_mode=TEST" in by_test_key["cause"]
+    assert "The PRODUCTION key was used for a form whose vads_ctx_mode is TEST" in by_production_key["cause"]
+    assert "key of the other mode" in by_test_key["tried"]
+
+
+def test_modes_are_told_apart_where_each_has_an_algorithm_of_its_own() -> None:
+    dialect = a_dialect(sites=[{**HMAC_SITE, "algorithm": {"TEST": "sha1", "PRODUCTION": "hmac"}}])
+    live = form(ctx_mode="PRODUCTION")
+
+    assert "The TEST key was used" in diagnosis(post(live, by_sha1(joined(live), KEY)), dialect)["cause"]
+
+
+def test_the_right_signature_of_production_mode_is_shown_to_nobody() -> None:
+    live = form(ctx_mode="PRODUCTION")
+    right = by_hmac(joined(live), PRODUCTION_KEY)
+
+    for wrong in (by_hmac(joined(live), KEY), "x" * 44, ""):
+        told = diagnosis(post(live, wrong))
+        assert right not in str(dict(told))
+        assert told["expected"] == "not shown: made with the PRODUCTION key"
+        assert told["first_difference"] == ""
+
+
+def test_a_form_in_production_mode_with_its_own_key_is_told_that_the_shop_is_in_test_mode() -> None:
+    live = form(ctx_mode="PRODUCTION")
+
+    with pytest.raises(BadRequest) as caught:
+        a_dialect().read(post(live, by_hmac(joined(live), PRODUCTION_KEY)), NOW)
+
+    assert [fault.code for fault in caught.value.faults] == ["11"]
+
+
+def test_a_test_form_never_opens_anything_in_production() -> None:
+    with pytest.raises(BadRequest) as right:
+        a_dialect(LIVE).read(post(form()), NOW)
+    with pytest.raises(NotAuthentic) as wrong:
+        a_dialect(LIVE).read(post(form(), by_hmac(joined(form()), PRODUCTION_KEY)), NOW)
+
+    assert [fault.code for fault in right.value.faults] == ["11"]
+    assert wrong.value.diagnosis == {}
+
+
+def test_a_key_that_is_not_in_the_book_is_named_as_untried() -> None:
+    dialect = a_dialect(sites=[{**HMAC_SITE, "keys": {"TEST": KEY}}])
+    live = form(ctx_mode="PRODUCTION")
+
+    assert "PRODUCTION key is not known here" in diagnosis(post(form(), "x" * 44), dialect)["cause"]
+    assert "The TEST key was used" in diagnosis(post(live, by_hmac(joined(live), KEY)), dialect)["cause"]
+    assert "PRODUCTION key is not known here" in diagnosis(post(live, "x" * 44), dialect)["cause"]
+    assert "no field named signature" in diagnosis(post(live, ""), dialect)["cause"]
+
+
+def test_an_unknown_shop_is_logged_by_its_number(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), pytest.raises(BadRequest):
+        a_dialect().read(post(form(site_id="11111111")), NOW)
+
+    assert [record.__dict__.get("site") for record in caplog.records] == ["11111111"]
+
+
 def test_the_sha1_site_is_diagnosed_in_its_own_spelling() -> None:
     fields = form(site_id="87654321")
 
@@ -913,6 +971,10 @@ OUTCOMES: list[tuple[dict[str, str], Status, dict[str, object] | None, tuple[str
     ({}, Status.FAILED, {"status": REFUSED, "response_code": "51", "response_family": "funds"}, ("REFUSED", "05", "51")),
     ({}, Status.FAILED, {"status": REFUSED, "response_code": "96", "response_family": "technical"}, ("REFUSED", "05", "96")),
     ({}, Status.FAILED, {"status": REFUSED, "response_code": "02", "response_family": "call_issuer"}, ("REFUSED", "02", "02")),
+    ({}, Status.FAILED, {"status": REFUSED, "response_code": "82", "response_family": "wrong_code"}, ("REFUSED", "05", "55")),
+    ({}, Status.FAILED, {"status": REFUSED, "response_code": "16", "response_family": "do_not_honour"}, ("REFUSED", "05", "05")),
+    ({}, Status.FAILED, {"status": REFUSED, "response_code": "R0", "response_family": "do_not_honour"}, ("REFUSED", "05", "05")),
+    ({}, Status.PAID, {"response_code": "10"}, ("AUTHORISED", "00", "00")),
     ({}, Status.FAILED, {"status": REFUSED, "response_code": "1A", "response_family": "authentication"}, ("REFUSED", "05", "")),
     ({}, Status.FAILED, {"status": NOT_PROVED, "response_code": "N", "response_family": "authentication", "flow": "refused"}, ("REFUSED", "05", "")),
     ({}, Status.FAILED, {"status": NOT_PROVED, "response_code": "", "response_family": "challenge_failed", "flow": "challenge"}, ("REFUSED", "05", "")),
@@ -1075,7 +1137,9 @@ def test_an_abandoned_notification_has_realistic_blanks() -> None:
     [
         ("frictionless", "05", "Y", "FRICTIONLESS", "Y"),
         ("challenge", "02", "Y", "CHALLENGE", "Y"),
-        ("attempted", "06", "Y", "FRICTIONLESS", "A"),
+        ("attempted", "06", "N", "", "A"),
+        ("attempted", "07", "U", "", "U"),
+        ("attempted", "00", "U", "", "U"),
         ("unavailable", "07", "U", "", "U"),
         ("", "", "", "", ""),
     ],
@@ -1086,7 +1150,7 @@ def test_3_d_secure_is_told(flow: str, eci: str, enrolled: str, kind: str, statu
     assert fields["vads_threeds_enrolled"] == enrolled
     assert fields["vads_threeds_auth_type"] == kind
     assert fields["vads_threeds_status"] == status
-    assert fields["vads_warranty_result"] == {"07": "NO", "": "UNKNOWN"}.get(eci, "YES")
+    assert fields["vads_warranty_result"] == {"07": "NO", "00": "NO", "": "UNKNOWN"}.get(eci, "YES")
 
 
 def test_a_failed_challenge_is_told_as_such_even_when_another_card_was_begun_after_it() -> None:
@@ -1181,6 +1245,47 @@ def test_rules_choose_what_is_told() -> None:
     assert back["vads_trans_uuid"] != UUID
 
 
+DECLINED = {"status": REFUSED, "response_code": "51", "response_family": "funds"}
+
+
+def test_a_refused_card_is_told_by_itself_only_where_the_shop_asks_for_it() -> None:
+    tried = a_result(status=Status.WORKING, attempts=(an_attempt(**DECLINED),))
+    event = an_event("attempt.declined", attempt="att_1")
+    dialect = a_dialect(rules={"tries": True})
+
+    assert a_dialect().due(tried, event) is None
+    assert dialect.due(tried, event) == event.at
+    fields = ipn(tried, event, dialect)
+    assert (fields["vads_trans_status"], fields["vads_result"], fields["vads_auth_result"]) == ("REFUSED", "05", "51")
+    assert (fields["vads_sequence_number"], fields["vads_url_check_src"]) == ("1", "PAY")
+    assert dialect.code(tried, event) == "REFUSED 05/51"
+
+
+def test_the_last_refusal_is_told_as_the_end_alone() -> None:
+    attempts = tuple(an_attempt(id=f"att_{number}", number=number, **DECLINED) for number in (1, 2, 3))
+    last = a_result(status=Status.WORKING, attempts=attempts)
+
+    assert a_dialect(rules={"tries": True}).due(last, an_event("attempt.declined", attempt="att_3")) is None
+
+
+def test_a_try_that_created_no_transaction_is_not_told() -> None:
+    failed = an_attempt(status=NOT_PROVED, response_code="", response_family="technical", flow="")
+    dialect, result = a_dialect(rules={"tries": True}), a_result(status=Status.OPENED, attempts=(failed,))
+
+    assert dialect.due(result, an_event("attempt.not_authenticated", attempt="att_1")) is None
+
+
+def test_a_rest_order_stays_open_while_another_card_may_be_tried() -> None:
+    result = rest_result(Status.WORKING, attempts=(an_attempt(**DECLINED),))
+    dialect = a_dialect(rules={"tries": True})
+
+    body = dialect.confirmed(result, an_event("attempt.declined", attempt="att_1"))
+
+    answer = json.loads(told(body)["kr-answer"])
+    assert (answer["orderCycle"], answer["orderStatus"]) == ("OPEN", "UNPAID")
+    assert answer["transactions"][0]["detailedErrorCode"] == "51"
+
+
 def test_the_address_is_the_forms_then_the_shops_then_the_merchants() -> None:
     by_rule = a_dialect(
         {"notify_url": "https://shop.example/m"}, sites=[{**HMAC_SITE, "url_check": {"TEST": "https://shop.example/t"}}]
@@ -1214,6 +1319,28 @@ def test_a_repeat_says_so_and_is_signed_anew() -> None:
     changed = {"vads_url_check_src", "vads_hash", "signature"}
     assert {name for name in before if before[name] != after[name]} == changed
     assert list(before) == list(after)
+
+
+@pytest.mark.parametrize("kind", ["payment.succeeded", "attempt.captured"])
+def test_a_call_asked_for_by_hand_says_so_and_its_repeats_are_automatic(kind: str) -> None:
+    dialect, result = a_dialect(), a_result()
+    body = dialect.confirmed(result, an_event(kind))
+
+    by_hand = told(dialect.delivery(result, Try("evt_1", body, 1, NOW, by_hand=True)).body)
+    after_it = told(dialect.delivery(result, Try("evt_1", body, 2, NOW, by_hand=True)).body)
+
+    assert [fields["vads_url_check_src"] for fields in (by_hand, after_it)] == ["BO", "RETRY"]
+    assert by_hand["signature"] == by_hmac(joined(by_hand))
+    assert by_hand["signature"] != after_it["signature"]
+
+
+def test_a_call_by_hand_says_so_even_where_repeats_say_pay() -> None:
+    dialect, result = a_dialect(retry_source="PAY"), a_result()
+    body = dialect.confirmed(result, an_event("payment.succeeded"))
+
+    call = dialect.delivery(result, Try("evt_1", body, 1, NOW, by_hand=True))
+
+    assert told(call.body)["vads_url_check_src"] == "BO"
 
 
 def test_a_shop_may_be_told_pay_each_time() -> None:
@@ -1484,6 +1611,25 @@ def test_the_answer_tells_the_outcome(
         refused = answer["transactions"][0]
         assert (refused["detailedErrorCode"], refused["uuid"]) == ("51", UUID)
         assert refused["detailedErrorMessage"] == "insufficient funds or limit exceeded"
+
+
+def test_the_shops_own_capture_rule_holds_for_web_service_calls_too() -> None:
+    dialect = a_dialect(capture_by_hand=True, capture_days=3)
+
+    command = dialect.read(rest(ASKED), NOW)
+
+    assert isinstance(command, Open)
+    assert (command.request.capture_by_hand, command.request.capture_days) == (True, 3)
+    paid = replace(rest_result(), request=replace(command.request, return_url=RETURN))
+    answer = json.loads(told(dialect.confirmed(paid, an_event("payment.succeeded")))["kr-answer"])
+    assert (answer["orderStatus"], answer["transactions"][0]["detailedStatus"]) == ("RUNNING", "AUTHORISED_TO_VALIDATE")
+
+
+def test_a_rest_notification_is_the_same_each_time() -> None:
+    dialect, result = a_dialect(), rest_result()
+    body = dialect.confirmed(result, an_event("payment.succeeded"))
+
+    assert dialect.delivery(result, Try("evt_1", body, 1, NOW, by_hand=True)).body == body
 
 
 def test_rest_shops_are_told_ends_only() -> None:

@@ -340,9 +340,35 @@ def test_an_endless_query_is_refused(query: str) -> None:
     assert refused(query).code == "too_large"
 
 
-@pytest.mark.parametrize("letter", "TXAM")
-def test_a_client_in_test_mode_may_send_every_letter(letter: str) -> None:
-    assert ask(with_(saisie=letter)).request.wire["saisie"] == letter
+@pytest.mark.parametrize(("letter", "is_activation"), [("T", False), ("X", True), ("A", False), ("M", False)])
+def test_a_client_in_test_mode_may_send_every_letter(letter: str, *, is_activation: bool) -> None:
+    command = ask(with_(saisie=letter))
+
+    assert (command.request.wire["saisie"], command.is_activation) == (letter, is_activation)
+
+
+def test_an_open_page_keeps_its_debt() -> None:
+    command = ask(with_())
+
+    assert command.replaces == {Status.CREATED, Status.OPENED}
+    assert command.spares == {"card", "challenge", "review"}
+
+
+def test_a_client_of_the_web_service_is_unknown_here() -> None:
+    by_service = merchant("payfip-demo", {"numcli": "102030"}, dialect="payfip")
+    spoken = dialect(house=replace(HOUSE, book={"payfip-demo": by_service, "sistec": merchant()}))
+
+    assert refused(with_(numcli="102030"), spoken).code == "T2"
+
+
+def test_a_payer_is_told_when_a_debt_that_is_being_paid_is_free_again() -> None:
+    error = RequestConflict("debt_locked", "until 12:02 UTC", until=datetime(2026, 7, 4, 12, 2, tzinfo=UTC))
+
+    page = dialect().refused(HttpCall("GET", PATH), error)
+
+    assert isinstance(page, ErrorPage)
+    assert (page.status, page.code) == (400, "R2")
+    assert page.wording.endswith("ou recommencez après 14:02.")
 
 
 @pytest.mark.parametrize("mode", ["production", "activation"])
@@ -472,6 +498,16 @@ def test_a_notification_is_posted_as_a_form_to_the_address_of_the_request() -> N
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/retour?idretour=3", b"a=1")
     assert (call.path, call.query) == ("/retour", "idretour=3")
     assert call.headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+def test_headers_beside_the_form_prove_it() -> None:
+    def sign(client: str, this: Try) -> Mapping[str, str]:
+        return {"webhook-signature": f"{client} {this.id} {this.body.decode()}"}
+
+    for protocol in ({"numcli": REGIE}, {"numcli": REGIE, "notify": "query"}):
+        spoken = dialect(merchant(protocol=protocol), house=replace(HOUSE, sign=sign))
+        call = spoken.delivery(result(), Try("evt_1", b"a=1", 1, NOW))
+        assert call.headers["webhook-signature"] == "sistec evt_1 a=1"
 
 
 @pytest.mark.parametrize(("place", "body"), [("query", b""), ("both", b"a=1")])

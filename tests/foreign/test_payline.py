@@ -17,7 +17,7 @@ import pytest
 from gateway.cli.payer import Page
 from tests.foreign.driver import Driver, Failed
 from tests.foreign.payer import Person, let_pass
-from tests.foreign.payline import CARD, CARD_BY_SMS, DIRECT, EXTENDED, KEY, Client, new_order, wish
+from tests.foreign.payline import CARD, CARD_BY_SMS, DIRECT, EXTENDED, KEY, WEB, Client, new_order, wish
 from tests.foreign.shop import Shop
 from tests.support.server import Server
 
@@ -200,6 +200,50 @@ def test_node_without_a_version_is_answered_as_by_the_oldest(
     assert told["result"]["code"] == "00000"
     assert "buyer" not in told
     assert "partnerCode" not in told["result"]
+
+
+@pytest.mark.parametrize("version", ["4", "19", "34"])
+def test_strict_zeep_reads_each_debit_of_a_purchase_in_parts(
+    soap: Driver, server: Server, shop: Shop, person: Person, version: str
+) -> None:
+    strict = Client("zeep", soap, server, version=version)
+    parts = {"amount": "3204", "billingCycle": "40", "billingLeft": "3"}
+    asked = wish(shop, version, payment={**PAYMENT, "mode": "NX"}, recurring=parts)
+    opened = strict.call("doWebPayment", **asked)
+
+    person.pay(person.open(opened["redirectURL"]), CARD)
+
+    told = strict.details(opened["token"], version)
+    records = told["billingRecordList"]["billingRecord"]
+    assert [(one["rank"], one["status"], one["amount"]) for one in records] == [
+        ("1", "1", "3204"), ("2", "0", "3204"), ("3", "0", "3204"),
+    ]  # fmt: skip
+    assert records[0]["transaction"]["id"] == told["transaction"]["id"]
+
+
+# A call of each kind, with the objects merchants' code builds from the description.
+CARD_GIVEN = {"number": CARD, "type": "CB", "expirationDate": "1230", "cvx": "123"}
+NOT_CARRIED_OUT: list[tuple[str, str, dict[str, Any]]] = [
+    (WEB, "createWebWallet", {"contractNumber": "1234567", "buyer": {"email": "famille@example.org"}}),
+    (DIRECT, "doAuthorization", {"payment": PAYMENT, "card": CARD_GIVEN, "privateDataList": {"privateData": []}}),
+    (DIRECT, "createWallet", {"contractNumber": "1234567", "wallet": {"walletId": "7", "card": CARD_GIVEN}}),
+    (DIRECT, "getPaymentRecord", {"contractNumber": "1234567", "paymentRecordId": "1"}),
+    (DIRECT, "disableWallet", {"contractNumber": "1234567", "walletIdList": {"walletId": "7"}}),
+    (DIRECT, "prepareSession", {}),
+    (EXTENDED, "transactionsSearch", {"orderRef": "44023989"}),
+    (EXTENDED, "getAlertDetails", {"AlertId": "1", "TransactionId": "2"}),
+]
+
+
+@pytest.mark.parametrize(("api", "operation", "arguments"), NOT_CARRIED_OUT, ids=[one[1] for one in NOT_CARRIED_OUT])
+def test_every_client_reads_that_a_function_is_not_available(
+    client: Client, api: str, operation: str, arguments: dict[str, Any]
+) -> None:
+    told = client.call(operation, api=api, **arguments)
+
+    # Of a reply that holds one element alone, zeep and suds give that element.
+    result = told.get("result", told)
+    assert (result["code"], result["shortMessage"]) == ("02010", "ERROR")
 
 
 def test_a_wrong_key_is_said_in_the_word_that_plugins_compare(php: Driver, server: Server, shop: Shop) -> None:

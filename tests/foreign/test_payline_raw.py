@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.foreign.driver import Driver
 from tests.foreign.payer import Person, deliveries, let_pass
@@ -162,6 +163,22 @@ def test_a_merchant_that_asks_at_once_is_not_told(zeep: Client, server: Server, 
 
     assert deliveries(server, page.payment) == [("sent", 0)]
     assert shop.on("/notify") == []
+
+
+@pytest.mark.parametrize(
+    ("told", "liked", "spoken"),
+    [(None, "ja,en;q=0.8,fr;q=0.5", "en"), (None, "ja", "fr"), (None, "", "fr"), ("eng", "fr", "en")],
+)
+def test_the_page_speaks_the_browser_s_language_when_the_merchant_names_none(
+    zeep: Client, shop: Shop, told: str | None, liked: str, spoken: str
+) -> None:
+    opened = zeep.call("doWebPayment", **wish(shop, languageCode=told))
+
+    with requests.Session() as browser:
+        browser.trust_env = False
+        page = browser.get(opened["redirectURL"], headers={"Accept-Language": liked}, timeout=10)
+
+    assert f'<html lang="{spoken}"' in page.text
 
 
 def test_the_same_wish_again_is_the_same_payment(zeep: Client, shop: Shop) -> None:

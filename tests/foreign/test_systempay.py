@@ -6,8 +6,14 @@ from Packagist; the Odoo module is a whole application. What they send and read 
 by GET, repeated calls marked RETRY, an always-200 answer) is tried by raw requests.
 """
 
+import base64
+import hashlib
+import hmac
+import os
 import secrets
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -159,6 +165,46 @@ def test_a_failed_call_is_repeated_and_signed_anew(store: Store, shop: Shop, per
     assert [heard.form["vads_url_check_src"] for heard in (first, second)] == ["PAY", "RETRY"]
     assert first.form["signature"] != second.form["signature"]
     assert store.read(second.body)["result"] == "PAID"
+
+
+def test_a_call_made_again_by_hand_says_so(store: Store, shop: Shop, person: Person, server: Server) -> None:
+    page = person.pay(come(person, store.request()), ACCEPTED)
+    wait_until(lambda: deliveries(server, page.payment) == [("sent", 1)])
+
+    newest = next(line for line in guichet(server, "notice", "list").splitlines() if " confirmation " in line)
+    guichet(server, "notice", "resend", newest.split()[0])
+
+    wait_until(lambda: len(shop.on("/ipn")) == 2)
+    first, second = shop.on("/ipn")
+    assert [heard.form["vads_url_check_src"] for heard in (first, second)] == ["PAY", "BO"]
+    assert store.read(second.body)["result"] == "PAID"
+
+
+def guichet(server: Server, *words: str) -> str:
+    """Run a command of the server's operator."""
+    command = [sys.executable, "-m", "gateway", "--home", str(server.home), *words]
+    environment = {**os.environ, "GUICHET_DATABASE_URL": f"sqlite:///{server.home}/var/guichet.sqlite"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_only_the_brands_of_the_form_are_taken(store: Store, person: Person) -> None:
+    asked = store.request()
+    fields = {name: text for name, text in asked["fields"].items() if name != "signature"}
+    fields |= {"vads_payment_cards": "MASTERCARD"}
+    fields["signature"] = signature(fields)
+
+    page = come(person, {**asked, "fields": fields})
+
+    assert person.enter(page, ACCEPTED).name == "card"
+    assert person.pay(page, MASTERCARD).name == "paid"
+
+
+def signature(fields: Mapping[str, str]) -> str:
+    """Sign as the site of the form does."""
+    text = "+".join(fields[name] for name in sorted(fields) if name.startswith("vads_")) + f"+{KEY}"
+    if fields["vads_site_id"] == "87654321":
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return base64.b64encode(hmac.digest(KEY.encode(), text.encode(), "sha256")).decode()
 
 
 def test_an_order_is_paid_once(store: Store, shop: Shop, person: Person) -> None:

@@ -38,6 +38,7 @@ def test_eopayment_is_told_of_a_payment(portal: Portal, shop: Shop, person: Pers
     told = portal.wait()
     assert heard.method == "POST"
     assert heard.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert heard.headers["webhook-signature"].startswith("v1,")
     assert heard.form.keys() == ELEVEN
     assert (told["result"], told["order_id"], told["test"]) == ("PAID", asked["number"], True)
     assert told["bank_data"]["objet"] == "Cantine de novembre"

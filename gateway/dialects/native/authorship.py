@@ -11,7 +11,7 @@ from gateway.core.errors import NotAuthentic
 from gateway.core.payment import Mode
 from gateway.dialects.native.merchant import NativeMerchant
 from gateway.dialects.native.mistakes import explain
-from gateway.dialects.native.problems import ERRORS
+from gateway.dialects.native.problems import ERRORS, NEUTRAL, Unproved
 from gateway.dialects.native.wire import Envelope, Json, open_envelope
 from gateway.keys import Keys, RequestKey
 
@@ -35,12 +35,11 @@ class Authorship:
         merchant = self._merchant(envelope.claims.get("iss"))
         key = self._key(merchant, envelope)
         if not key.allows(envelope.header["alg"]):
-            raise refusal("algorithm_not_allowed")
+            raise _unproved("algorithm_not_allowed", merchant)
         if not key.verify(envelope.token):
             is_test = merchant.mode is Mode.TEST
-            raise refusal(
-                "bad_signature", explain(merchant.id, envelope.token, key, self._held(merchant)) if is_test else {}
-            )
+            told = explain(merchant.id, envelope.token, key, self._held(merchant)) if is_test else {}
+            raise _unproved("bad_signature", merchant, diagnosis=told)
         self._check_audience(envelope.claims.get("aud"))
         _check_time(envelope.claims, now)
         return merchant, envelope.claims
@@ -62,14 +61,15 @@ class Authorship:
     def _merchant(self, iss: object) -> NativeMerchant:
         merchant = self._merchants.get(iss) if isinstance(iss, str) else None
         if merchant is None:
-            raise refusal("unknown_merchant")
+            # Nobody's: as little is told as the most careful of all would be.
+            raise _unproved("unknown_merchant", *self._merchants.values())
         return merchant
 
     def _key(self, merchant: NativeMerchant, envelope: Envelope) -> RequestKey:
         for key in self._held(merchant):
             if key.kid == envelope.kid:
                 return key
-        raise refusal("unknown_key")
+        raise _unproved("unknown_key", merchant)
 
     def _held(self, merchant: NativeMerchant) -> tuple[RequestKey, ...]:
         """Give the merchant's own keys and those of its portal."""
@@ -98,6 +98,13 @@ def _check_time(claims: Json, now: datetime) -> None:
 
 def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _unproved(code: str, *concerned: NativeMerchant, diagnosis: Mapping[str, str] | None = None) -> NotAuthentic:
+    """Say no to a caller whom nothing proves: why, only while every merchant concerned is in test mode."""
+    if all(merchant.mode is Mode.TEST for merchant in concerned):
+        return refusal(code, diagnosis)
+    return Unproved(code, ERRORS[NEUTRAL].fix)
 
 
 def refusal(code: str, diagnosis: Mapping[str, str] | None = None) -> NotAuthentic:

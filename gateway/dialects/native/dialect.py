@@ -36,7 +36,7 @@ from gateway.dialects.native.calls import carried_token, posted_token, request_o
 from gateway.dialects.native.claims import CancelClaims, PaymentClaims, RefundClaims
 from gateway.dialects.native.faults import fault, validated
 from gateway.dialects.native.merchant import NativeMerchant, Terms
-from gateway.dialects.native.problems import explain, problem
+from gateway.dialects.native.problems import NEUTRAL, Unproved, explain, problem
 from gateway.dialects.native.views import (
     ListView,
     NoticeView,
@@ -153,7 +153,8 @@ class NativeDialect:
         document = problem(error, self._origin)
         if call.path != "/pay":
             return document
-        return ErrorPage(document.status, error.code, detail=explain(error))
+        code = NEUTRAL if isinstance(error, Unproved) else error.code
+        return ErrorPage(document.status, code, detail=explain(error))
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:
         """Give the merchant's return address with ``payment`` and a signed ``result`` added to its own query."""
@@ -184,13 +185,17 @@ class NativeDialect:
         merchant = self._merchants.get(result.request.merchant)
         return result.request.notify_url or (merchant.notify_url if merchant else "")
 
+    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+        """Tell nobody else."""
+        return ()
+
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - the status says it all
         """Take any 2xx for "I have it", and 410 for "never again"."""
         if status == GONE:
             raise DeliveryFailed(f"HTTP {status}", again=False)
         return 200 <= status < 300
 
-    def retry_at(self, tries: int, now: datetime) -> datetime | None:
+    def retry_at(self, tries: int, now: datetime, *, merchant: str = "") -> datetime | None:  # noqa: ARG002
         """Try for three days, ever less often."""
         return after(RETRY_SECONDS, tries, now)
 
@@ -216,16 +221,18 @@ class NativeDialect:
             address = parse_address(url)
         except ValueError as error:
             raise DeliveryFailed("the merchant gave no usable address", again=False) from error
-        timestamp = int(this.at.timestamp())
-        keys = self._confirmation_keys(result.request.merchant)
-        headers = {
-            "content-type": "application/json",
-            "user-agent": f"Guichet/{__version__}",
+        headers = {"content-type": "application/json", "user-agent": f"Guichet/{__version__}"}
+        signed = self.sign_notice(result.request.merchant, this)
+        return HttpCall("POST", address.path, address.query, {**headers, **signed}, this.body)
+
+    def sign_notice(self, merchant: str, this: Try) -> Mapping[str, str]:
+        """Give the headers that prove a try (Standard Webhooks), also to dialects that have no signature of their own."""
+        timestamp, keys = int(this.at.timestamp()), self._confirmation_keys(merchant)
+        return {
             "webhook-id": this.id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign_webhook(keys, message_id=this.id, timestamp=timestamp, body=this.body),
         }
-        return HttpCall("POST", address.path, address.query, headers, this.body)
 
     def _open(self, token: str, now: datetime, *, by_browser: bool) -> Open:
         merchant, raw = self._authorship.claims(token, "payment-request+jwt", now)

@@ -27,6 +27,12 @@ ERRORS: Mapping[str, ErrorCard] = {
     "wrong_type": ErrorCard(
         401, "Signed for another purpose", "Leave typ out, or set it to JWT or to the type that the operation names."
     ),
+    "not_authentic": ErrorCard(
+        401,
+        "Not authentic",
+        "Check iss, kid, alg and the signature, in this order. A production merchant is not told which is wrong: "
+        "try the same code in test mode, or ask the operator, whose log says it.",
+    ),
     "unknown_merchant": ErrorCard(401, "Unknown merchant", "Set iss to your merchant id; check that it is in service."),
     "unknown_key": ErrorCard(
         401, "Unknown key", "Set kid to the id of a key registered for the merchant in iss. Retired keys are unknown."
@@ -82,6 +88,13 @@ ERRORS: Mapping[str, ErrorCard] = {
 # Faults that have a status of their own, so that HTTP tools understand them.
 _OWN_STATUS = ("unsupported_type", "too_large")
 
+# What a caller whom nothing proves is told once there is a production merchant.
+NEUTRAL = "not_authentic"
+
+
+class Unproved(NotAuthentic):
+    """A refusal whose reason only the log learns: it would tell a stranger which merchants and keys there are."""
+
 
 def problem(error: GatewayError, origin: str) -> HttpReply:
     """Make the problem document of an error."""
@@ -105,6 +118,8 @@ def problem(error: GatewayError, origin: str) -> HttpReply:
 
 
 def _code(error: GatewayError) -> str:
+    if isinstance(error, Unproved):
+        return NEUTRAL
     if isinstance(error, BadRequest):
         own = [fault.code for fault in error.faults if fault.code in _OWN_STATUS]
         return own[0] if own else BadRequest.code
@@ -120,6 +135,8 @@ def _faults(error: GatewayError) -> list[FaultView]:
 
 def explain(error: GatewayError) -> str:
     """Say in one line, to a developer, what is wrong and how to mend it."""
+    if isinstance(error, Unproved):
+        return ERRORS[NEUTRAL].fix
     if isinstance(error, BadRequest):
         return "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in error.faults)
     return error.fix if isinstance(error, NotAuthentic | RequestConflict) else str(error)

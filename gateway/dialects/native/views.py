@@ -3,13 +3,13 @@
 Nothing here shows more of a card than BIN and last four digits, nor any page token but in ``checkout_url``.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.core.payment import AttemptResult, Line, PaymentResult, Status
+from gateway.core.payment import AttemptResult, InstalmentResult, Line, PaymentResult, Status
 
 
 class PublicStatus(StrEnum):
@@ -81,6 +81,17 @@ class RefundView(_View):
     requested_at: datetime
 
 
+class InstalmentView(_View):
+    """A later part of a purchase paid in several times."""
+
+    rank: int = Field(description="its place among the debits of the purchase; the first later part is 2")
+    due: date
+    amount: int = Field(description="minor units (cents)")
+    status: str = Field(description="planned, working, retrying, paid, refused or void")
+    payment: str = Field(description="the payment it became when it was due; empty before")
+    paid_at: datetime | None
+
+
 class EventView(_View):
     """One fact of the payment's history."""
 
@@ -129,6 +140,8 @@ class PaymentView(_View):
     checkout_url: str | None = Field(description="where the payer pays; null once the payment has ended")
     attempts: list[AttemptView]
     refunds: list[RefundView]
+    instalments: list[InstalmentView] = Field(description="later parts of a purchase paid in several times")
+    purchase: str = Field(description="the payment this one is a later part of; empty when it is none")
     events: list[EventView]
 
 
@@ -234,9 +247,11 @@ def payment_view(result: PaymentResult, page_url: str = "") -> PaymentView:
         expires_at=result.expires_at,
         paid_at=result.paid_at,
         ended_at=result.ended_at,
-        checkout_url=page_url if page_url and result.is_live else None,
+        checkout_url=page_url if page_url and result.is_live and not result.parent else None,
         attempts=[_attempt(attempt) for attempt in result.attempts],
         refunds=_refunds(result),
+        instalments=[_instalment(part) for part in result.instalments],
+        purchase=result.parent,
         events=[
             EventView(id=event.id, seq=event.seq, type=event.type, at=event.at, facts=dict(event.facts))
             for event in result.events
@@ -263,6 +278,12 @@ def _attempt(attempt: AttemptResult) -> AttemptView:
         authorisation_number=attempt.authorisation_number,
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
+    )
+
+
+def _instalment(one: InstalmentResult) -> InstalmentView:
+    return InstalmentView(
+        rank=one.rank, due=one.due, amount=one.amount.cents, status=one.status, payment=one.payment, paid_at=one.paid_at
     )
 
 

@@ -27,7 +27,7 @@ _PARAMETERS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One operation with the members that were sent, blanks and all."""
+    """One operation with the members that were sent."""
 
     operation: str
     values: Mapping[str, str]
@@ -43,7 +43,15 @@ def read_envelope(body: bytes, bytes_max: int) -> Asked:
         raise MalformedSoap("unknown_operation", f"no operation {call.name}")
     argument = child(call.element, "arg0")
     members = {name: child(argument, name) for name in sorted(MEMBERS[call.name])}
-    return Asked(call.name, {name: verbatim(found) or "" for name, found in members.items() if found is not None})
+    return Asked(
+        call.name, {name: _unpadded(name, verbatim(found)) for name, found in members.items() if found is not None}
+    )
+
+
+def _unpadded(name: str, value: str | None) -> str:
+    """Drop the blanks that indented XML puts around a value; a label's own are given back as they came."""
+    value = value or ""
+    return value if name == "objet" and "\n" not in value else value.strip(" \t\r\n")
 
 
 def check_idop(idop: str) -> str:
@@ -65,7 +73,7 @@ def carried_idop(call: HttpCall) -> str:
         pairs = [pair for text in texts for pair in parse_qsl(text, max_num_fields=_PARAMETERS_MAX)]
     except ValueError as error:
         raise BadRequest((Fault("", "too_large", f"send at most {_PARAMETERS_MAX} parameters"),)) from error
-    found = [value for name, value in pairs if name.lower() == "idop"]
+    found = [value for name, padded in pairs if name.lower() == "idop" and (value := padded.strip(" \t\r\n"))]
     if not found:
         raise Anomaly("P2", "idop is missing")
     if len(found) > 1:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from gateway.core.errors import BadRequest, GatewayError
+from gateway.core.errors import BadRequest, GatewayError, RequestConflict
 from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult, Status
 from gateway.dialects import (
     About,
@@ -28,7 +28,9 @@ from gateway.dialects.payfip import envelope, timeline
 from gateway.dialects.payfip.calls import carried_idop, check_idop, read_envelope
 from gateway.dialects.payfip.description import GUIDE_SERVICE, SCHEMA_PATHS, SERVICE, Description
 from gateway.dialects.treasury import (
+    ACTIVATION,
     OUTCOMES,
+    SPARED,
     Anomaly,
     Client,
     Clients,
@@ -47,7 +49,7 @@ from gateway.dialects.treasury import (
 from gateway.settings import Merchant
 
 # Published clients stop at 99 999.99 euros.
-VARIANT = Variant(letters=frozenset("TXW"), amount_cents_max=9_999_999, is_email_required=True)
+VARIANT = Variant(letters=frozenset("TXW"), amount_cents_max=9_999_999, is_email_required=True, closed="T4")
 
 # The members of a payment's detail, in the order of the schema.
 DETAIL = (
@@ -67,12 +69,15 @@ class PayfipTerms(Terms):
 
     :ivar idop_key: how notifications spell their one parameter; a few clients read ``idOp``
     :ivar activity: the department or activity, told as ``libelleN3``
+    :ivar replaces_open: give an older payment up for a newer one of the same debt even while its card page is open; never
+        once its payer was sent a code
     :ivar explains_faults: put the broken rule into ``descriptif``, which the real service leaves empty and some portals
         show to their staff
     """
 
     idop_key: Literal["idop", "idOp"] = "idop"
     activity: str = ""
+    replaces_open: bool = False
     explains_faults: bool = False
 
 
@@ -89,7 +94,7 @@ class PayfipDialect(Notifying[PayfipTerms]):
     tells_first = True
 
     def __init__(self, merchants: Mapping[str, Merchant], house: House) -> None:
-        super().__init__(Clients(merchants, PayfipTerms), house)
+        super().__init__(Clients(merchants, PayfipTerms, house), house)
         self._description = Description(house.origin)
 
     def read(self, call: HttpCall, now: datetime) -> Command:  # noqa: ARG002 - nothing in a request ages
@@ -129,10 +134,10 @@ class PayfipDialect(Notifying[PayfipTerms]):
     def refused(self, call: HttpCall, error: GatewayError) -> HttpReply | ErrorPage:
         """Tell the payer on a page, a program by a fault."""
         if call.path == _PAGE:
-            return self._anomalies.page(error)
+            return self._anomalies.page(error, self._house.zone)
         if isinstance(error, BadRequest) and not isinstance(error, Anomaly):
             return envelope.client_fault("; ".join(fault.detail for fault in error.faults))
-        return envelope.fault(self._anomalies.of(error), self._explanation(error))
+        return envelope.fault(self._anomalies.of(error), self._explanation(call, error))
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:  # noqa: ARG002
         """Send the payer back with the operation's name; the merchant asks for the outcome itself."""
@@ -187,7 +192,9 @@ class PayfipDialect(Notifying[PayfipTerms]):
             signed,
             handle=idop,
             replaces=frozenset({Status.CREATED, Status.OPENED}),
+            spares=SPARED - {"card"} if client.terms.replaces_open else SPARED,
             resumes=False,
+            is_activation=wish.letter == ACTIVATION,
             marks={"signature": "none"},
         )
 
@@ -200,7 +207,7 @@ class PayfipDialect(Notifying[PayfipTerms]):
             raise Anomaly(code, f"{name}: {error}", merchant.id) from error
 
     def _client_detail(self, numcli: str) -> HttpReply:
-        client = find_client(numcli, self._clients)
+        client = find_client(numcli, VARIANT, self._clients)
         merchant = client.merchant
         members = (
             ("libelleN1", merchant.service or merchant.name),
@@ -223,6 +230,20 @@ class PayfipDialect(Notifying[PayfipTerms]):
             values["numauto"] = result.attempt.authorisation_number
         return ((name, values[name]) for name in DETAIL if name in values)
 
-    def _explanation(self, error: GatewayError) -> str:
-        client = self._clients.of(error.merchant) if isinstance(error, Anomaly) else None
-        return error.detail if client and client.terms.explains_faults and isinstance(error, Anomaly) else ""
+    def _explanation(self, call: HttpCall, error: GatewayError) -> str:
+        """Word what is wrong for a client that wants to be told; a debt that is being paid is free again at some time."""
+        if isinstance(error, Anomaly):
+            client, told = self._clients.of(error.merchant), error.detail
+        elif isinstance(error, RequestConflict):
+            client, told = self._asking(call), error.fix
+        else:
+            return ""
+        return told if client and client.terms.explains_faults else ""
+
+    def _asking(self, call: HttpCall) -> Client[PayfipTerms] | None:
+        """Find the client that sent a message the core refused."""
+        try:
+            asked = read_envelope(call.body, self.body_max)
+        except BadRequest:
+            return None
+        return self._clients.numbered(asked.values.get("numcli", ""))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from gateway.core.payment import AttemptResult, PaymentResult, Status
-from gateway.dialects.payline.codes import Code, of_payment, telling_attempt
+from gateway.core.payment import AttemptResult, InstalmentResult, InstalmentStatus, PaymentResult, Status
+from gateway.dialects.payline.codes import CODES, Code, of_attempt, of_payment, telling_attempt
 from gateway.dialects.payline.form import CURRENCY_NUMBERS
-from gateway.dialects.payline.merchant import Account
+from gateway.dialects.payline.merchant import Account, Contract
 from gateway.dialects.payline.schema import Value, Values
 
 _TYPES = {"cb": "CB", "visa": "VISA", "mastercard": "MASTERCARD", "maestro": "MAESTRO", "amex": "AMEX"}
@@ -24,6 +24,19 @@ _DATES = {
     "dd/mm/yy HH:MM:SS": "%d/%m/%y %H:%M:%S",
     "dd/mm/yyyy HH:MM": "%d/%m/%Y %H:%M",
     "dd/mm/yy HH:MM": "%d/%m/%y %H:%M",
+}
+
+# Billing dates are days.
+_DAY = "%d/%m/%Y"
+
+# billingRecord.status: 0 to come, 1 accepted, 2 refused, 3 to be tried again, 4 disabled.
+_RECORD_STATUS = {
+    InstalmentStatus.PLANNED: "0",
+    InstalmentStatus.WORKING: "0",
+    InstalmentStatus.PAID: "1",
+    InstalmentStatus.REFUSED: "2",
+    InstalmentStatus.RETRYING: "3",
+    InstalmentStatus.VOID: "4",
 }
 
 # EMV 3-D Secure transStatus, by how the card's bank answered.
@@ -71,32 +84,46 @@ def describe(result: PaymentResult, account: Account, clock: Clock) -> Values:
     """Give all that getWebPaymentDetails and getTransactionDetails tell of a payment."""
     echo = echoed(result)
     attempt = telling_attempt(result) if has_transaction(result) else None
-    contract = result.request.wire.get("contract") or account.terms.contracts[0].number
+    contract = contract_used(result, account, attempt)
     return {
         "result": outcome(of_payment(result, account.terms)),
         "transaction": _transaction(result, attempt, echo, clock) if attempt else {},
-        "payment": {**_object(echo, "payment"), "method": "CB", "contractNumber": contract},
+        "payment": {**_object(echo, "payment"), "method": contract.card_type, "contractNumber": contract.number},
         "authorization": _authorization(result, attempt, clock) if attempt else {},
         "privateDataList": echo.get("privateDataList"),
+        "paymentRecordId": record_id(result) if result.instalments and attempt else None,
+        "billingRecordList": _billing(result, attempt, account, clock) if result.instalments and attempt else None,
         "authentication3DSecure": _authentication(attempt) if attempt else None,
         "card": _card(attempt) if attempt else {},
         "extendedCard": {"network": _TYPES.get(attempt.scheme)} if attempt else None,
         "order": {"ref": result.request.reference, **_object(echo, "order")},
         "numberOfAttempt": str(len(result.attempts)) if result.attempts else None,
-        "contractNumber": contract,
+        "contractNumber": contract.number,
         "buyer": echo.get("buyer"),
     }
 
 
-def transaction_id(result: PaymentResult) -> str:
-    """Spell the transaction's number as Payline does."""
-    return result.number.zfill(_ID_DIGITS)
+def contract_used(result: PaymentResult, account: Account, attempt: AttemptResult | None) -> Contract:
+    """Give the contract that takes the card; the first one offered while there is no card."""
+    offered = account.contracts(result.request.wire.get("contracts", "").split()) or account.terms.contracts
+    fitting = (contract for contract in offered if attempt and attempt.scheme in contract.brands)
+    return next(fitting, offered[0])
+
+
+def transaction_id(number: str) -> str:
+    """Spell a transaction's number as Payline does."""
+    return number.zfill(_ID_DIGITS)
+
+
+def record_id(result: PaymentResult) -> str:
+    """Name the purchase in several times that a debit belongs to, as its notifications do."""
+    return result.parent or result.id
 
 
 def operation(result: PaymentResult, at: datetime | None, clock: Clock) -> Values:
     """Give the ``transaction`` of a capture, a refund or a reset."""
     return {
-        "id": transaction_id(result),
+        "id": transaction_id(result.number),
         "date": clock.write(at),
         "isDuplicated": "0",
         "isPossibleFraud": "0",
@@ -159,6 +186,41 @@ def _transaction(result: PaymentResult, attempt: AttemptResult, echo: Values, cl
         "threeDSecure": "Y" if attempt.flow in {"frictionless", "challenge", "attempted"} else "N",
         "softDescriptor": _object(echo, "payment").get("softDescriptor"),
         "customerId": _object(echo, "buyer").get("customerId"),
+    }
+
+
+def _billing(result: PaymentResult, attempt: AttemptResult, account: Account, clock: Clock) -> Values:
+    """List every debit of a purchase in several times: the one the payer made, then those that follow by themselves."""
+    ended_at = result.paid_at or result.ended_at
+    first: Values = {
+        "date": ended_at.astimezone(clock.zone).strftime(_DAY) if ended_at else None,
+        "amount": str(result.request.amount.cents),
+        "status": "1" if result.status is Status.PAID else "2",
+        "result": outcome(of_payment(result, account.terms)),
+        "transaction": {"id": transaction_id(result.number), "date": clock.write(ended_at)},
+        "authorization": _authorization(result, attempt, clock),
+        "nbTry": str(len(result.attempts)),
+        "rank": str(result.rank),
+    }
+    return {"billingRecord": (first, *(_part(part, account, clock) for part in result.instalments))}
+
+
+def _part(part: InstalmentResult, account: Account, clock: Clock) -> Values:
+    tried = part.attempt
+    is_paid = part.status is InstalmentStatus.PAID
+    code = (CODES["00000"] if is_paid else of_attempt(tried, account.terms)) if tried else None
+    is_answered = part.status in {InstalmentStatus.PAID, InstalmentStatus.REFUSED, InstalmentStatus.RETRYING}
+    return {
+        "date": part.due.strftime(_DAY),
+        "amount": str(part.amount.cents),
+        "status": _RECORD_STATUS[part.status],
+        "result": outcome(code) if code and is_answered else None,
+        "transaction": {"id": transaction_id(part.number), "date": clock.write(part.paid_at)} if part.number else None,
+        "authorization": {"number": tried.authorisation_number, "date": clock.write(part.paid_at)}
+        if tried and is_paid
+        else None,
+        "nbTry": str(tried.number if tried else 0),
+        "rank": str(part.rank),
     }
 
 

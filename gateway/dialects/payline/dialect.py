@@ -52,6 +52,8 @@ _SERVICE = re.compile(r"/(?:V4/)?services/(?P<api>[A-Za-z]{1,40})", re.ASCII)
 _DIRECTORY = "/services/servicesendpoints/SOAP/"
 _PAYER_PATHS = frozenset({"/v2/", "/webpayment/step2.do"})
 
+_MARK_MAX = 80
+
 # How long the SDKs keep the list of addresses, in seconds.
 _DIRECTORY_TTL = 60
 
@@ -96,7 +98,7 @@ class PaylineDialect:
         if call.method != "POST":
             return Say(refusals.POST_ONLY)
         account = account_of(call, self._accounts)
-        return command_of(soap.parse(call.body), Caller(account, self._house, now))
+        return command_of(soap.parse(call.body), Caller(account, self._house, now, _marks(call)))
 
     def opened(self, command: Open, result: PaymentResult, page_url: str, now: datetime) -> HttpReply:  # noqa: ARG002
         """Give the token and the address the payer is to be sent to."""
@@ -116,13 +118,16 @@ class PaylineDialect:
                 return self._captured(asked, result, now)
             case PaylineRefund(asked=asked):
                 return self._refunded(asked, result)
-        return HttpReply(303, {"Location": page_url, "Cache-Control": "no-store"})
+        # The merchant named no language: the payer's browser does.
+        asks = "" if result.request.wire.get("language") else "?lang=browser"
+        return HttpReply(303, {"Location": page_url + asks, "Cache-Control": "no-store"})
 
     def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002
         """Tell the newest transaction of an order. Raises :class:`NotFound` when it has none."""
         asked = command.asked if isinstance(command, PaylineFind) else Asked("getTransactionDetails")
         for result in results:
-            if details.has_transaction(result):
+            # Later debits of a purchase are told as its billing records.
+            if details.has_transaction(result) and not result.parent:
                 return self._told(asked, result)
         raise NotFound("no transaction of this order")
 
@@ -143,7 +148,7 @@ class PaylineDialect:
         try:
             asked = asked_of(soap.parse(call.body))
         except soap.MalformedSoap as malformed:
-            return soap.fault("Client", malformed.detail)
+            return soap.fault(malformed.fault_code, malformed.detail)
         return refusals.refusal(asked, error)
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:  # noqa: ARG002
@@ -163,11 +168,15 @@ class PaylineDialect:
 
     def confirmed(self, result: PaymentResult, event: Event) -> bytes:  # noqa: ARG002 - a token says nothing more
         """Give the parameters of the notification."""
-        return notices.body(result)
+        return notices.body(result, self._house.zone)
 
     def target(self, result: PaymentResult) -> str:
         """Give the request's own address, or the merchant's, which took its place when the payment was opened."""
         return result.request.notify_url
+
+    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+        """Tell nobody else."""
+        return ()
 
     def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Make the GET of one try."""
@@ -179,7 +188,7 @@ class PaylineDialect:
         is_strict = any(account.terms.retry == "until_details" for account in self._accounts.values())
         return 200 <= status < 300 and not is_strict
 
-    def retry_at(self, tries: int, now: datetime) -> datetime | None:
+    def retry_at(self, tries: int, now: datetime, *, merchant: str = "") -> datetime | None:  # noqa: ARG002
         """Try once a minute for two hours."""
         return notices.retry_at(tries, now)
 
@@ -222,6 +231,14 @@ class PaylineDialect:
 
     def _clock(self, result: PaymentResult) -> Clock:
         return Clock(self._house.zone, self._owner(result).terms.direct_dates)
+
+
+def _marks(call: HttpCall) -> dict[str, str]:
+    """Note what the published SDKs tell of themselves in headers; nothing depends on it."""
+    told = {"client": call.headers.get("version", ""), "failover": call.headers.get("x-failover-cause", "")}
+    return {
+        name: value[:_MARK_MAX] for name, value in told.items() if value.isascii() and value.isprintable() and value
+    }
 
 
 def _reply(asked: Asked, values: Values) -> HttpReply:

@@ -19,6 +19,9 @@ URL_RULE = "Must be an https:// or http:// url (max length : 255)"
 
 BAD_FIELD = "02305"
 
+# How much of a refused address is shown.
+_SHOWN_MAX = 120
+
 
 class Form:
     """The fields of one request and what is wrong with them; :meth:`check` refuses them all at once."""
@@ -84,7 +87,8 @@ class Form:
         try:
             return checked(told)
         except ValueError:
-            self.refuse(_pointer(path), BAD_FIELD, f"{label} : {URL_RULE}")
+            # The value too: shops build addresses from parts, and see here alone what came of them.
+            self.refuse(_pointer(path), BAD_FIELD, f"{label} : {URL_RULE} : {told[:_SHOWN_MAX]}")
             return ""
 
     def day(self, label: str, *path: str) -> date:

@@ -1,6 +1,6 @@
 """What a Payline merchant's ``protocol`` table may say, and the account it makes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -16,12 +16,27 @@ Dates = Literal["dd/mm/yyyy HH:MM:SS", "dd/mm/yy HH:MM:SS", "dd/mm/yyyy HH:MM", 
 AccessKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{4,24}$")]
 
 
+# The brands a contract of each kind takes; a CB contract takes what French shops' terminals do.
+_BRANDS = {
+    "CB": ("cb", "visa", "mastercard", "maestro"),
+    "VISA": ("visa",),
+    "MASTERCARD": ("mastercard",),
+    "MAESTRO": ("maestro",),
+    "AMEX": ("amex",),
+}
+
+
 class Contract(Table):
     """One card-acceptance contract, as getMerchantSettings lists it."""
 
     number: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,20}$")]
     label: str = Field("", max_length=100)
-    card_type: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{1,20}$")] = "CB"
+    card_type: Literal["CB", "VISA", "MASTERCARD", "MAESTRO", "AMEX"] = "CB"
+
+    @property
+    def brands(self) -> tuple[str, ...]:
+        """The card brands payments on this contract are made with."""
+        return _BRANDS[self.card_type]
 
 
 class Terms(Table):
@@ -68,10 +83,10 @@ class Account:
     merchant: Merchant
     terms: Terms
 
-    @property
-    def contract_numbers(self) -> frozenset[str]:
-        """The contracts payments may be taken on."""
-        return frozenset(contract.number for contract in self.terms.contracts)
+    def contracts(self, numbers: Iterable[str]) -> tuple[Contract, ...]:
+        """Give the contracts of these numbers, in their order; those the merchant has not are left out."""
+        by_number = {contract.number: contract for contract in self.terms.contracts}
+        return tuple(by_number[number] for number in numbers if number in by_number)
 
 
 def accounts(merchants: Mapping[str, Merchant]) -> Mapping[str, Account]:

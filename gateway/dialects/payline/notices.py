@@ -2,7 +2,8 @@
 
 import hmac
 from datetime import datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo
 
 from gateway import __version__
 from gateway.core.errors import DeliveryFailed
@@ -10,6 +11,7 @@ from gateway.core.payment import PaymentResult
 from gateway.dialects import HttpCall
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.payline import urls
+from gateway.dialects.payline.details import record_id, transaction_id
 
 # Once a minute for two hours.
 _PAUSE = timedelta(minutes=1)
@@ -19,9 +21,23 @@ _TRIES_MAX = 120
 TOLD = frozenset({"payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired"})
 
 
-def body(result: PaymentResult) -> bytes:
-    """Give the parameters of a notice; the type in capitals, since a published module compares it so."""
-    return urlencode({"notificationType": "WEBTRS", "token": result.handle}).encode()
+def body(result: PaymentResult, zone: ZoneInfo) -> bytes:
+    """Give the parameters of a notice; the type in capitals, since a published module compares it so.
+
+    A later debit of a purchase in several times has no token the merchant knows: it is told as a billing.
+    """
+    if not result.parent:
+        return urlencode({"notificationType": "WEBTRS", "token": result.handle}).encode()
+    on = result.paid_at or result.ended_at
+    told = {
+        "notificationType": "BILL",
+        "paymentRecordId": record_id(result),
+        "walletId": "",
+        "transactionId": transaction_id(result.number),
+        "billingRecordDate": on.astimezone(zone).strftime("%d/%m/%Y") if on else "",
+        "orderRef": result.request.reference,
+    }
+    return urlencode(told).encode()
 
 
 def call(result: PaymentResult, told: bytes, key: str | None, now: datetime) -> HttpCall:
@@ -33,11 +49,12 @@ def call(result: PaymentResult, told: bytes, key: str | None, now: datetime) -> 
 
     Raises :class:`DeliveryFailed`, for good, when the payment has no usable address.
     """
-    pairs = [*(pair.split("=", 1) for pair in told.decode("ascii").split("&"))]
+    pairs = parse_qsl(told.decode("ascii"), keep_blank_values=True)
     if key:
         seconds = str(int(now.timestamp()))
-        pairs += [["ts", seconds], ["sig", sign(key, result.handle, seconds)]]
-    url = urls.extended(result.request.notify_url.partition("#")[0], *((name, value) for name, value in pairs))
+        signed = dict(pairs).get("token") or dict(pairs).get("transactionId", "")
+        pairs += [("ts", seconds), ("sig", sign(key, signed, seconds))]
+    url = urls.extended(result.request.notify_url.partition("#")[0], *pairs)
     try:
         address = parse_address(url)
     except ValueError as error:
@@ -47,7 +64,7 @@ def call(result: PaymentResult, told: bytes, key: str | None, now: datetime) -> 
 
 
 def sign(key: str, token: str, seconds: str) -> str:
-    """Sign a notice: HMAC-SHA-256 over ``<ts>.<token>``, in hex."""
+    """Sign a notice: HMAC-SHA-256 over ``<ts>.<token>`` (of a billing ``<ts>.<transactionId>``), in hex."""
     return hmac.digest(key.encode("ascii"), f"{seconds}.{token}".encode("ascii"), "sha256").hex()
 
 

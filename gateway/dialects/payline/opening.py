@@ -16,12 +16,14 @@ from gateway.dialects.payline import urls
 from gateway.dialects.payline.form import BAD_FIELD, NULL, Form
 from gateway.dialects.payline.instalments import plan
 from gateway.dialects.payline.merchant import Account
+from gateway.dialects.payline.offers import brands, numbers, read_offer
 from gateway.dialects.payline.schema import SCHEMA, Value, Values
 
 # payment.action: whether approved money waits for doCapture. 110/111 begin a series, 120/121 ask for no security code.
 _BY_HAND = {"100": True, "110": True, "120": True, "101": False, "111": False, "121": False}
 
 _REFERENCE_MAX, _COMMENT_MAX, _PRIVATE_MAX = 50, 255, 100
+_STATEMENT_MAX, _LANGUAGE_MAX = 64, 20
 _DEFERRED_DAYS_MAX = 365
 
 # Three-letter codes whose first two letters are another language's, or none's (ISO 639-2/B).
@@ -64,7 +66,7 @@ def read_opening(element: Element, account: Account, house: House, now: datetime
     form = Form(element)
     pay = _read_pay(form, account, now.astimezone(house.zone).date())
     reference = _reference(form)
-    contract = _contract(form, account)
+    offer = read_offer(form, account)
     _check_page_code(form, account)
     places = _places(form, account, house)
     echo = _echo(form, account)
@@ -84,15 +86,21 @@ def read_opening(element: Element, account: Account, house: House, now: datetime
         notify_url=places.notices,
         wire={
             "version": str(SCHEMA.version(form.text("version"))),
-            "contract": contract,
+            "contracts": numbers((*offer.first, *offer.second)),
             "cancel_url": places.cancels,
+            "language": form.text("languageCode")[:_LANGUAGE_MAX],
             "echo": json.dumps(echo, ensure_ascii=False),
         },
         capture_by_hand=pay.by_hand,
         capture_days=pay.capture_days,
         instalments=pay.later,
+        schemes=brands(offer.first),
+        schemes_again=brands(offer.second),
+        statement=_plain(form.text("payment", "softDescriptor"), _STATEMENT_MAX),
     )
-    digest = _digest(echo, contract, places.returns, places.cancels, places.notices)
+    offered = (numbers(offer.first), numbers(offer.second))
+    parts = (f"{part.due} {part.amount.cents}" for part in pay.later)
+    digest = _digest(echo, *offered, places.returns, places.cancels, places.notices, *parts)
     return Open(
         request,
         Signed(account.merchant.id, house.draw(16).hex(), digest),
@@ -157,20 +165,6 @@ def _reference(form: Form) -> str:
     elif "\\" in told or not told.isprintable():
         form.refuse("/order/ref", BAD_FIELD, "Order Reference : Must hold no backslash")
     return told
-
-
-def _contract(form: Form, account: Account) -> str:
-    """Take the contract the payment names, else the first it would offer, else the merchant's first."""
-    chosen = [form.text("payment", "contractNumber")]
-    for name in ("selectedContractList", "secondSelectedContractList"):
-        listed = SCHEMA.read(soap.child(form.element, name), "selectedContractList") or {}
-        numbers = listed.get("selectedContract")
-        chosen += [str(number) for number in numbers] if isinstance(numbers, tuple) else []
-    named = [number for number in chosen if number]
-    for number in dict.fromkeys(named):
-        if number not in account.contract_numbers:
-            form.refuse("/payment/contractNumber", "02303", number[:20])
-    return named[0] if named else account.terms.contracts[0].number
 
 
 def _check_page_code(form: Form, account: Account) -> None:

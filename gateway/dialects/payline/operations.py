@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.core.errors import BadRequest, Fault, NotFound
@@ -63,11 +63,15 @@ class PaylineRefund(Refund):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, when, and the house it calls."""
+    """Who calls, when, and the house it calls.
+
+    :ivar marks: what the SDKs say of themselves, and why they asked again
+    """
 
     account: Account
     house: House
     now: datetime
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def which(self, *, handle: str = "", number: str = "") -> Which:
         """Name a payment of the caller's own."""
@@ -99,7 +103,8 @@ def command_of(call: Call, caller: Caller) -> Command:
 
 
 def _open(form: Form, asked: Asked, caller: Caller) -> Command:  # noqa: ARG001 - one form for every operation
-    return read_opening(form.element, caller.account, caller.house, caller.now)
+    opening = read_opening(form.element, caller.account, caller.house, caller.now)
+    return replace(opening, marks=caller.marks)
 
 
 def _details(form: Form, asked: Asked, caller: Caller) -> Command:

@@ -1,4 +1,4 @@
-"""Payline's messages, from the one description in ``schema.toml``: read tolerantly, written for the caller's version.
+"""Payline's messages, from the description in ``schema.toml``: read tolerantly, written for the caller's version.
 
 Strict clients raise on an element their own WSDL does not know and on a missing one it requires, so a reply holds all
 that its version knows and nothing else, in WSDL order, nil where there is nothing to say.
@@ -44,11 +44,13 @@ class Field:
 
     @classmethod
     def parse(cls, written: str, oldest: int) -> "Field":
-        """Read ``name[:type][*[count]][@version]``."""
+        """Read ``name[:[type]][*[count]][@version]``."""
         counted, _, since = written.partition("@")
         named, star, count = counted.partition("*")
-        name, _, kind = named.partition(":")
-        return cls(name, kind or "string", (count or "unbounded") if star else "", int(since or oldest))
+        name, colon, kind = named.partition(":")
+        return cls(
+            name, kind or (name if colon else "string"), (count or "unbounded") if star else "", int(since or oldest)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Schema:
     """Every message of the protocol, at every version.
 
     :ivar inline: types that live in the namespace of the messages, not in that of the objects
+    :ivar absent: the operations that are described and answered, but not carried out
     """
 
     namespace: str
@@ -149,12 +152,16 @@ class _File:
     version_max: int
     operations: dict[str, dict[str, str]]
     types: dict[str, str]
-    absent: dict[str, str]
+
+
+# By API and name: what is asked with, and what the reply holds.
+_Absent = dict[str, dict[str, tuple[str, str]]]
 
 
 def load() -> Schema:
-    """Read the description that comes with this package."""
-    file = TypeAdapter(_File).validate_python(tomllib.loads(Path(__file__).with_name("schema.toml").read_text("utf-8")))
+    """Read the descriptions that come with this package."""
+    file = TypeAdapter(_File).validate_python(_read("schema.toml"))
+    absent = TypeAdapter(_Absent).validate_python(_read("absent.toml"))
 
     def fields(written: str) -> tuple[Field, ...]:
         return tuple(Field.parse(one, file.version_min) for one in written.split())
@@ -163,8 +170,11 @@ def load() -> Schema:
         name: Operation(name, table["api"], fields(table["request"]), fields(table["reply"]))
         for name, table in file.operations.items()
     }
+    for api, listed in absent.items():
+        operations |= {
+            name: Operation(name, api, fields(asked), fields(told)) for name, (asked, told) in listed.items()
+        }
     types = {name: fields(written) for name, written in file.types.items()}
-    absent = frozenset(file.absent["names"].split())
     return Schema(
         file.namespace,
         file.object_namespace,
@@ -173,8 +183,12 @@ def load() -> Schema:
         file.version_max,
         operations,
         types,
-        absent,
+        frozenset(name for listed in absent.values() for name in listed),
     )
+
+
+def _read(name: str) -> dict[str, object]:
+    return tomllib.loads(Path(__file__).with_name(name).read_text("utf-8"))
 
 
 SCHEMA = load()

@@ -8,11 +8,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from gateway.core.errors import BadRequest, Fault, NotAuthentic
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import AttemptResult, AttemptStatus, InstalmentResult, InstalmentStatus, PaymentResult, Status
 from gateway.dialects import About, Capture, Command, Find, HttpReply, Refund, Say, Signed, Which
 from gateway.dialects.spplus.fields import AMOUNT, REFERENCE_MAX, cents_of
 from gateway.dialects.spplus.mistakes import explain_text
@@ -23,8 +24,9 @@ from gateway.dialects.spplus.shops import Shop, Shops
 FAILURE = "spadminko"
 SUCCESS = "spadminok"
 
-# What each action signs after its own name and the company's number. Subscriptions, and the action that changes
-# addresses, are not offered.
+# What each action signs after its own name and the company's number. Not offered: subscriptions (``reinitialisation``,
+# ``resiliation``, ``suspension``, ``reactivation``, ``prolongation``), for there are none; moving an instalment
+# (``echeance``), for its payer agreed to the plan; and ``url``, for a stolen key must not redirect the notices.
 _SIGNED: Mapping[str, tuple[str, ...]] = {
     "paiement": ("reference", "refsfp", "mnt"),
     "remboursement": ("reference", "refsfp", "mnt"),
@@ -57,6 +59,19 @@ _UNDER_WAY = ("EN_COURS", "En cours")
 _WAITING = ("EN_ATTENTE_DE_REMISE", "En attente de remise")
 _REMITTED = ("REMIS", "Remis en banque")
 _REFUNDED = ("REMBOURSE", "Remboursé")
+_OF_PART: Mapping[InstalmentStatus, tuple[str, str]] = {
+    InstalmentStatus.PLANNED: ("A_ECHOIR", "A échoir"),
+    InstalmentStatus.REFUSED: ("REFUSE", "Refusé"),
+    InstalmentStatus.VOID: ("ANNULE", "Annulé"),
+}
+
+# Asked by these, the state is answered in XML, as every order but one is.
+_IN_XML = frozenset({"etattrans", "informationsTransaction"})
+
+
+@dataclass(frozen=True, slots=True)
+class Inform(Find):
+    """Asks for a state in XML."""
 
 
 def read_order(parameters: Sequence[Parameter], shops: Shops) -> Command:
@@ -80,26 +95,41 @@ def found(command: About, result: PaymentResult) -> HttpReply:
     is_waiting = isinstance(command, Capture) and status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR)
     if is_refused or is_waiting:
         return failure()
-    facts = {
-        "resultat": SUCCESS,
-        "reference": result.request.reference,
-        "refsfp": refsfp(result),
-        "montant": _decimal(result.request.amount.cents),
-        "rembourse": _decimal(result.refunded_cents),
-        "devise": result.request.amount.currency,
-    }
-    rows = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in facts.items())
-    return HttpReply(200, _XML, f'<?xml version="1.0" encoding="UTF-8"?>\n<spadmin>{rows}</spadmin>\n'.encode())
+    return _xml(_facts(result))
 
 
-def listed(results: Sequence[PaymentResult]) -> HttpReply:
-    """Answer ``etatpaiement``: the payment, then its one instalment, as two tables with semicolons.
+def listed(command: Find, results: Sequence[PaymentResult]) -> HttpReply:
+    """Answer ``etatpaiement``: the payment, then its instalments, as two tables with semicolons; the others in XML.
 
     A reference may have been tried several times: the paid payment counts, else the newest.
     """
     if not results:
         return failure()
     result = next((r for r in results if r.status is Status.PAID), results[0])
+    if isinstance(command, Inform):
+        state, words = _PAYMENT_WORDS.get(result.status, _UNDER_WAY)
+        authorisation = result.attempt.authorisation_number if result.attempt else ""
+        return _xml({**_facts(result), "etat": state, "libelle": words, "autorisation": authorisation})
+    return _tables(result)
+
+
+def _facts(result: PaymentResult) -> Mapping[str, str]:
+    return {
+        "resultat": SUCCESS,
+        "reference": result.request.reference,
+        "refsfp": refsfp(result.number),
+        "montant": _decimal(result.request.amount.cents),
+        "rembourse": _decimal(result.refunded_cents),
+        "devise": result.request.amount.currency,
+    }
+
+
+def _xml(facts: Mapping[str, str]) -> HttpReply:
+    rows = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in facts.items())
+    return HttpReply(200, _XML, f'<?xml version="1.0" encoding="UTF-8"?>\n<spadmin>{rows}</spadmin>\n'.encode())
+
+
+def _tables(result: PaymentResult) -> HttpReply:
     attempt = result.attempt
     authorisation = attempt.authorisation_number if attempt else ""
     mode = "manuel" if result.request.capture_by_hand else "auto"
@@ -107,9 +137,10 @@ def listed(results: Sequence[PaymentResult]) -> HttpReply:
     due_state, due_words = _instalment(result)
     lines = (
         "reference;idtftpaie;etatpaie;libetatpaie;payscarte;numautopaie;mode",
-        f"{result.request.reference};{refsfp(result)};{state};{words};null;{authorisation};{mode}",
+        f"{result.request.reference};{refsfp(result.number)};{state};{words};null;{authorisation};{mode}",
         "idtftech;etatech;libetatech;numautoech;numremiseech",
-        f"{refsfp(result)};{due_state};{due_words};{authorisation};",
+        f"{refsfp(result.number)};{due_state};{due_words};{authorisation};",
+        *map(_part, result.instalments),
     )
     return HttpReply(200, _HEADERS, "".join(f"{line}\n" for line in lines).encode("latin-1", "replace"))
 
@@ -160,7 +191,8 @@ def _prove(action: str, texts: Mapping[str, str], shop: Shop) -> None:
 def _command(action: str, texts: Mapping[str, str], shop: Shop) -> Command:
     merchant = shop.merchant
     if "refsfp" not in texts:
-        return Find(frozenset({merchant.id}), texts.get("reference") or texts["refcde"])
+        find = Inform if action in _IN_XML else Find
+        return find(frozenset({merchant.id}), texts.get("reference") or texts["refcde"])
     which = Which(frozenset({merchant.id}), number=texts["refsfp"], reference=texts["reference"])
     cents = cents_of(texts["mnt"]) if "mnt" in texts else None
     if cents == 0:
@@ -183,7 +215,20 @@ def _signed(action: str, texts: Mapping[str, str], shop: Shop, cents: int | None
 def _instalment(result: PaymentResult) -> tuple[str, str]:
     if result.status is not Status.PAID:
         return _PAYMENT_WORDS.get(result.status, _UNDER_WAY)
-    status = result.attempt.status if result.attempt else None
+    return _remittance(result.attempt)
+
+
+def _part(part: InstalmentResult) -> str:
+    """Write a later instalment; one that is not due yet has no number."""
+    state, words = (
+        _remittance(part.attempt) if part.status is InstalmentStatus.PAID else _OF_PART.get(part.status, _UNDER_WAY)
+    )
+    authorisation = part.attempt.authorisation_number if part.attempt else ""
+    return f"{refsfp(part.number) if part.number else ''};{state};{words};{authorisation};"
+
+
+def _remittance(attempt: AttemptResult | None) -> tuple[str, str]:
+    status = attempt.status if attempt else None
     if status is AttemptStatus.REFUNDED:
         return _REFUNDED
     return _REMITTED if status in (AttemptStatus.CAPTURED, AttemptStatus.PART_REFUNDED) else _WAITING

@@ -14,7 +14,7 @@ from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import About, Command, Departure, ErrorPage, Find, House, HttpCall, HttpReply, Open, Say, Try
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.schedule import after
-from gateway.dialects.spplus import administration, notices, refusals
+from gateway.dialects.spplus import administration, notices, office, refusals
 from gateway.dialects.spplus.entry import read_entry
 from gateway.dialects.spplus.query import join, parameters_of
 from gateway.dialects.spplus.shops import Shops
@@ -28,6 +28,7 @@ _SIGNER = re.compile(r"/cgi-bin/hmac_[0-9]{3}\.exe", re.ASCII)
 # What every kit's example prints; some shops print more around it, even after a failure of their own.
 _ACKNOWLEDGEMENT = b"spcheckok"
 
+# The bank's own schedule was never published. Seconds after each failed try, for a merchant that is no shop of ours.
 _RETRY_SECONDS = (60, 5 * 60, 15 * 60, 60 * 60)
 
 
@@ -35,7 +36,7 @@ class SpplusDialect:
     """Translates SP Plus. Pure: the shops are given, the clock comes with each call."""
 
     name = "spplus"
-    paths: tuple[str, ...] = (*_ENTRIES, "/cgi-bin/<signer>", *_ADMINISTRATIONS)
+    paths: tuple[str, ...] = (*_ENTRIES, "/cgi-bin/<signer>", *_ADMINISTRATIONS, office.LOGIN)
     body_max = 16 * 1024
     popup = True
     tells_first = True
@@ -58,6 +59,8 @@ class SpplusDialect:
             return read_entry(parameters_of(call), self._shops, self._house, now)
         if call.path in _ADMINISTRATIONS and call.method in ("GET", "POST"):
             return administration.read_order(parameters_of(call), self._shops)
+        if call.path == office.LOGIN and call.method == "GET":
+            return Say(office.closed(self._house.origin, _ADMINISTRATIONS[0]))
         if call.method == "GET" and _SIGNER.fullmatch(call.path):
             entry_url = self._house.origin + _ENTRIES[0]
             return Say(sign_remotely(parameters_of(call), self._shops, entry_url))
@@ -77,9 +80,9 @@ class SpplusDialect:
         """Tell the remote administration that its order was carried out."""
         return administration.found(command, result)
 
-    def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002
+    def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002 - nothing ages
         """Tell the remote administration the state of a reference."""
-        return administration.listed(results)
+        return administration.listed(command, results)
 
     def refused(self, call: HttpCall, error: GatewayError) -> HttpReply | ErrorPage:
         """Say no: by a page to the payer, by ``spadminko`` to the remote administration, else in plain text."""
@@ -94,7 +97,8 @@ class SpplusDialect:
 
     def due(self, result: PaymentResult, event: Event) -> datetime | None:
         """Tell each state at once; a shop may have asked for fewer."""
-        return event.at if self.target(result) and self._etat(result, event) else None
+        is_heard = self.target(result) or self.copies(result)
+        return event.at if is_heard and self._etat(result, event) else None
 
     def confirmed(self, result: PaymentResult, event: Event) -> bytes:
         """Give the query that a notice carries, signed: it is the same over all tries.
@@ -112,12 +116,18 @@ class SpplusDialect:
         shop = self._shops.of(result)
         return result.request.notify_url or (shop.urlcheck if shop else "")
 
+    def copies(self, result: PaymentResult) -> tuple[str, ...]:
+        """Give the shop's ``urlcheck2``: a second notice of everything, with the same facts."""
+        shop = self._shops.of(result)
+        return (shop.protocol.urlcheck2,) if shop and shop.protocol.urlcheck2 else ()
+
     def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Wrap a notice: a GET with everything in the address, or the same as a form.
 
         Raises :class:`DeliveryFailed`, for good, when there is no usable address.
         """
-        shop, url = self._shops.of(result), self.target(result)
+        shop, is_copy = self._shops.of(result), this.target in self.copies(result)
+        url = this.target if is_copy else self.target(result)
         try:
             address = parse_address(url)
         except ValueError as error:
@@ -126,16 +136,22 @@ class SpplusDialect:
         if shop and shop.protocol.method == "POST":
             headers["content-type"] = "application/x-www-form-urlencoded"
             return HttpCall("POST", address.path, address.query, headers, this.body, url)
-        full = join(url, this.body.decode("ascii"))
+        query = this.body.decode("ascii")
+        if shop and is_copy:
+            # The signature may cover the address's own query, which is another one here.
+            query = notices.signed(query.rpartition("&hmac=")[0], shop, own_query=url.partition("?")[2])
+        full = join(url, query)
         return HttpCall("GET", address.path, full.partition("?")[2], headers, b"", full)
 
     def received(self, status: int, body: bytes) -> bool:
         """Take ``spcheckok`` anywhere in a 200 for "I have it": it proves reception only."""
         return status == 200 and _ACKNOWLEDGEMENT in body
 
-    def retry_at(self, tries: int, now: datetime) -> datetime | None:
-        """Try again after 1, 5, 15 and 60 minutes; the bank's own schedule was never published."""
-        return after(_RETRY_SECONDS, tries, now)
+    def retry_at(self, tries: int, now: datetime, *, merchant: str = "") -> datetime | None:
+        """Try again after 1, 5, 15 and 60 minutes, or at the shop's own pace."""
+        shop = self._shops.by_merchant(merchant)
+        pauses = [60 * minutes for minutes in shop.protocol.retry_minutes] if shop else _RETRY_SECONDS
+        return after(pauses, tries, now)
 
     def code(self, result: PaymentResult, event: Event) -> str:
         """Name an event by the state it tells."""

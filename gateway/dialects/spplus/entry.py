@@ -17,6 +17,7 @@ from gateway.dialects.addresses import Address, parse_address
 from gateway.dialects.spplus.echoes import echo_of, is_harmless
 from gateway.dialects.spplus.fields import REFERENCE_USUAL_MAX, Fields, read_fields
 from gateway.dialects.spplus.mistakes import explain
+from gateway.dialects.spplus.offers import Plan, spread
 from gateway.dialects.spplus.query import Parameter
 from gateway.dialects.spplus.reading import is_only_reading
 from gateway.dialects.spplus.shops import Shop, Shops
@@ -57,8 +58,9 @@ def read_entry(parameters: Sequence[Parameter], shops: Shops, house: House, now:
     signing = prove(parameters, fields, shop, shops.sisters(shop))
     today = now.astimezone(house.zone).date()
     if fields.last_day and fields.last_day < today:
-        raise ValidityPast(fields.last_day, fields.langue.lower())
-    request = _request(parameters, fields, shop, house)
+        raise ValidityPast(fields.last_day, fields.language)
+    plan = _plan(parameters, fields, shop, signing, today)
+    request = _request(parameters, fields, shop, house, plan)
     return Open(
         request,
         Signed(shop.merchant.id, house.draw(_JTI_BYTES).hex(), _digest(parameters)),
@@ -91,32 +93,48 @@ def prove(parameters: Sequence[Parameter], fields: Fields, shop: Shop, sisters: 
     return signing
 
 
-def _request(parameters: Sequence[Parameter], fields: Fields, shop: Shop, house: House) -> PaymentRequest:
+def _plan(parameters: Sequence[Parameter], fields: Fields, shop: Shop, signing: Signing, today: date) -> Plan:
+    """Say what is debited now. A payment in several times is taken only where the shop itself is proved to offer it."""
+    total, times = Money(fields.amount_cents, fields.currency), fields.plans.times
+    if times != 1:
+        if not times or not shop.protocol.instalments:
+            raise _refusal("/modalite", "instalments", f"offer {'2x or 3x' if shop.protocol.instalments else '1x'}")
+        if "modalite" in signing.partial(parameters):
+            raise _refusal("/modalite", "instalments", "sign modalite too: without it the payer could add it")
+        if total.cents < times:
+            raise _refusal("/modalite", "instalments", "leave at least a cent for every instalment")
+    return spread(total, times, shop.protocol.instalment_days, today)
+
+
+def _request(parameters: Sequence[Parameter], fields: Fields, shop: Shop, house: House, plan: Plan) -> PaymentRequest:
     merchant = shop.merchant
     faults: list[Fault] = []
     if fields.currency != merchant.currency:
         faults.append(Fault("/devise", "currency", f"this shop takes {merchant.currency} only"))
     if fields.amount_cents > merchant.amount_cents_max:
         faults.append(Fault("/montant", "amount_above_limit", "ask for no more than this shop's contract allows"))
+    if fields.means.words and not fields.means.brands:
+        faults.append(Fault("/moyen", "means", "offer CBS (Visa, Mastercard) or AMX; nothing else can be paid by here"))
     addresses = {"urlretour": fields.urlretour, "okURL": fields.ok_url, "badURL": fields.bad_url}
     faults += [f for name, text in addresses.items() if text for f in _address_faults(name, text, shop, house)]
     if faults:
         raise BadRequest(tuple(faults))
-    amount = Money(fields.amount_cents, fields.currency)
     label = f"Référence {fields.reference}"
     return PaymentRequest(
         merchant=merchant.id,
         reference=fields.reference,
-        amount=amount,
-        lines=(Line(fields.reference, label, amount),),
+        amount=plan.now,
+        lines=(Line(fields.reference, label, plan.now),),
         label=label,
         email=fields.email,
-        language=fields.langue.lower(),
+        language=fields.language,
         return_url=fields.urlretour or fields.ok_url or shop.protocol.urlretour,
         notify_url=shop.urlcheck,
         pay_before=fields.last_day,
         wire=_wire(parameters, fields),
         capture_by_hand=shop.protocol.capture == "manual",
+        instalments=plan.later,
+        schemes=fields.means.brands,
     )
 
 
@@ -159,6 +177,8 @@ def _marks(parameters: Sequence[Parameter], fields: Fields, shop: Shop, signing:
         else "any: whoever carries the request can re-cut it",
         "siret": "" if fields.siret == shop.siret else f"sent {fields.siret}, registered {shop.siret}",
         "reference": f"longer than {REFERENCE_USUAL_MAX}" if len(fields.reference) > REFERENCE_USUAL_MAX else "",
+        "moyen": f"not taken here: {fields.means.other_means}" if fields.means.other_means else "",
+        "modalite": f"also offered: {fields.plans.other_times}" if fields.plans.other_times else "",
         "lint": _lint(parameters),
     }
     return {name: text for name, text in marks.items() if text}

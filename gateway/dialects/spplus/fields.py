@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from gateway.core.errors import BadRequest, Fault
+from gateway.dialects.spplus.offers import Offer
 from gateway.dialects.spplus.query import Parameter, text_of
 
 # The values every kit signs, in the order of the kits' own function (``calcul_hmac``). The last may be left out.
@@ -36,7 +37,10 @@ _RULES: Mapping[str, tuple[str, str]] = {
     "hmac": (r"[0-9A-Fa-f]{40}", "40 hex digits (HMAC-SHA-1)"),
     "modalite": (r"[0-9A-Za-z]{1,4}(?:/[0-9A-Za-z]{1,4}){0,9}", "1x, or several of 1x, 2x, 3x joined by /"),
 }
-_REQUIRED = frozenset({"siret", "reference", "langue", "devise", "montant", "taxe", "hmac"})
+_REQUIRED = frozenset({"siret", "reference", "devise", "montant", "taxe", "hmac"})
+
+# Of the payer's pages when the shop names no language.
+_LANGUAGE = "fr"
 
 # Ours, on the way back: a request that carried them could forge the outcome it will be told.
 _RESERVED = frozenset({"refsfp", "etat"})
@@ -68,6 +72,13 @@ class Fields:
     urlretour: str
     ok_url: str
     bad_url: str
+    means: Offer
+    plans: Offer
+
+    @property
+    def language(self) -> str:
+        """The payer's language: two lower-case letters."""
+        return self.langue.lower() or _LANGUAGE
 
     @property
     def currency(self) -> str:
@@ -100,6 +111,8 @@ def read_fields(parameters: Sequence[Parameter]) -> Fields:
         urlretour=texts.get("urlretour", ""),
         ok_url=texts.get("okURL", ""),
         bad_url=texts.get("badURL", ""),
+        means=Offer.of(texts.get("moyen", "")),
+        plans=Offer.of(texts.get("modalite", "")),
     )
 
 
@@ -119,9 +132,6 @@ def _faults(texts: Mapping[str, str]) -> Iterable[Fault]:
                 yield Fault(f"/{name}", "missing", f"give {rule}")
         elif not re.fullmatch(pattern, text, re.ASCII):
             yield Fault(f"/{name}", "format", f"give {rule}{_hint(name, text)}")
-    # The shop wishes instalments only: debiting the whole at once is not what the payer agreed to.
-    if texts.get("modalite") and "1x" not in texts["modalite"].lower().split("/"):
-        yield Fault("/modalite", "instalments", "offer 1x: payments are taken in one go")
 
 
 def _hint(name: str, text: str) -> str:

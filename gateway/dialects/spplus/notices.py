@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway.core.payment import AttemptStatus, Event, Mode, PaymentResult, Status
+from gateway.core.payment import AttemptStatus, Event, InstalmentStatus, Mode, PaymentResult, Status
 from gateway.dialects import Departure
 from gateway.dialects.spplus.query import join, raw_values
 from gateway.dialects.spplus.shops import Shop
@@ -10,7 +10,9 @@ from gateway.dialects.spplus.shops import Shop
 # The bank's own transaction numbers had eight digits.
 REFSFP_LENGTH = 8
 
-NOTHING, AUTHORISED, REFUSED, PLANNED, COMPLETE, LEFT, REFUNDED, TEST = "0", "1", "2", "4", "10", "12", "15", "99"
+NOTHING, AUTHORISED, REFUSED, PLANNED, COMPLETE, LEFT, TEST = "0", "1", "2", "4", "10", "12", "99"
+PART_REFUSED, PART_CANCELLED, PART_REMITTED = "5", "11", "30"
+REFUND_RECORDED, REFUND_CANCELLED, REFUND_ACCEPTED = "15", "16", "17"
 
 # Cash is told in three steps: authorised, to be remitted, remitted. Only the last one guarantees the money.
 _OF_EVENT: Mapping[str, str] = {
@@ -20,26 +22,42 @@ _OF_EVENT: Mapping[str, str] = {
     "payment.refused": REFUSED,
     "payment.cancelled": LEFT,
     "payment.expired": LEFT,
-    "payment.refunded": REFUNDED,
+    "refund.requested": REFUND_RECORDED,
+    "refund.refused": REFUND_CANCELLED,
+    "payment.refunded": REFUND_ACCEPTED,
+}
+# A purchase paid in several times is complete when its last part is paid; until then each debit is an instalment's.
+_OF_PURCHASE: Mapping[str, str] = {**_OF_EVENT, "attempt.captured": PART_REMITTED, "instalment.paid": COMPLETE}
+# A later part is a payment of its own, under the same reference and with a ``refsfp`` of its own.
+_OF_PART: Mapping[str, str] = {
+    **_OF_EVENT,
+    "payment.succeeded": PLANNED,
+    "payment.remittance_planned": "",
+    "attempt.captured": PART_REMITTED,
+    "payment.refused": PART_REFUSED,
+    "payment.cancelled": PART_CANCELLED,
+    "payment.expired": PART_REFUSED,
 }
 _OF_STATUS: Mapping[Status, str] = {
     Status.FAILED: REFUSED,
     Status.CANCELLED: LEFT,
     Status.EXPIRED: LEFT,
 }
-_SUCCESS = frozenset({AUTHORISED, PLANNED, COMPLETE})
+# What the steps of a success are called in the setting ``states``.
+_STEPS: Mapping[str, str] = {AUTHORISED: "1", PLANNED: "4", PART_REMITTED: "4", COMPLETE: "10"}
 _REMITTED = frozenset({AttemptStatus.CAPTURED, AttemptStatus.PART_REFUNDED, AttemptStatus.REFUNDED})
 
 
 def etat_of_event(result: PaymentResult, event: Event, shop: Shop) -> str:
     """Give the state a notice of ``event`` tells; empty when the shop is not told of it."""
-    etat = _OF_EVENT.get(event.type, "")
-    if etat in _SUCCESS and _is_trial(result):
+    words = _OF_PART if result.rank > 1 else _OF_PURCHASE if result.request.instalments else _OF_EVENT
+    etat = words.get(event.type, "")
+    if etat in _STEPS and _is_trial(result):
         # One notice: a payment made to try a shop out is never remitted.
         return TEST if etat == AUTHORISED else ""
-    if etat in _SUCCESS and etat not in shop.protocol.states.split(","):
-        return ""
-    return etat
+    is_early = etat == COMPLETE and not _is_complete(result)
+    is_unwanted = etat in _STEPS and _STEPS[etat] not in shop.protocol.states.split(",")
+    return "" if is_early or is_unwanted else etat
 
 
 def etat_now(result: PaymentResult, shop: Shop) -> str:
@@ -49,7 +67,9 @@ def etat_now(result: PaymentResult, shop: Shop) -> str:
     if _is_trial(result):
         return TEST
     is_remitted = result.attempt is not None and result.attempt.status in _REMITTED
-    return COMPLETE if is_remitted and COMPLETE in shop.protocol.states.split(",") else AUTHORISED
+    return (
+        COMPLETE if is_remitted and _is_complete(result) and COMPLETE in shop.protocol.states.split(",") else AUTHORISED
+    )
 
 
 def told(result: PaymentResult, etat: str, shop: Shop, *, own_query: str = "", is_signed: bool = True) -> str:
@@ -57,10 +77,13 @@ def told(result: PaymentResult, etat: str, shop: Shop, *, own_query: str = "", i
 
     :param own_query: what the shop's address already carries; programs that check the whole query they get include it
     """
-    number = f"refsfp={refsfp(result)}&etat={etat}"
+    number = f"refsfp={refsfp(result.number)}&etat={etat}"
     query = "&".join(part for part in (result.request.wire.get("query", ""), number) if part)
-    if not is_signed:
-        return query
+    return signed(query, shop, own_query=own_query) if is_signed else query
+
+
+def signed(query: str, shop: Shop, *, own_query: str = "") -> str:
+    """Add the signature, at the very end: clients cut at the last ``&``."""
     covered = (own_query if shop.protocol.own_query_signed else "", query)
     return f"{query}&hmac={shop.key.sign(b''.join(raw_values(part) for part in covered))}"
 
@@ -76,9 +99,14 @@ def departure(result: PaymentResult, shop: Shop) -> Departure | None:
     return Departure(join(url, query))
 
 
-def refsfp(result: PaymentResult) -> str:
+def refsfp(number: str) -> str:
     """Give our transaction number as the bank wrote its own."""
-    return result.number[-REFSFP_LENGTH:].zfill(REFSFP_LENGTH)
+    return number[-REFSFP_LENGTH:].zfill(REFSFP_LENGTH)
+
+
+def _is_complete(result: PaymentResult) -> bool:
+    """Whether nothing of a purchase is still to be paid."""
+    return all(part.status is InstalmentStatus.PAID for part in result.instalments)
 
 
 def _is_trial(result: PaymentResult) -> bool:

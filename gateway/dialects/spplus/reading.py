@@ -14,7 +14,7 @@ from gateway.dialects.spplus.fields import AMOUNT, CURRENCIES, REFERENCE_MAX, Fi
 from gateway.dialects.spplus.shops import COMPANY_LENGTH, Shop
 
 _REFERENCE_SIGN = re.compile(r"[A-Za-z0-9_-]", re.ASCII)
-_CODES = re.compile(rf"[A-Za-z]{{2}}({'|'.join(CURRENCIES)})", re.ASCII)
+_CODES = re.compile(rf"([A-Za-z]{{2}})?({'|'.join(CURRENCIES)})", re.ASCII)
 _AMOUNT = re.compile(AMOUNT, re.ASCII)
 _AMOUNT_LENGTH_MAX = 10
 _DAY = re.compile(r"[0-9]{2}/[0-9]{2}/[0-9]{4}", re.ASCII)
@@ -54,19 +54,20 @@ def best_meanings(signed: bytes, shop: Shop) -> frozenset[Meaning]:
 
 
 def _readings(text: str, shop: Shop) -> Iterator[tuple[Rank, Meaning]]:
-    for siret, reference, devise, start in _beginnings(text, shop):
+    for siret, reference, codes in _beginnings(text, shop):
+        langue, devise, start = codes[1], codes[2], codes.end()
         for montant_end in _amount_ends(text, start):
             montant = text[start:montant_end]
             for taxe_end in _amount_ends(text, montant_end):
                 taxe = text[montant_end:taxe_end]
                 for validite in _days(text, taxe_end):
                     is_whole = taxe_end + len(validite) == len(text)
-                    rank = (*_siret_rank(siret, shop), is_whole, *_amount_rank(montant, taxe, validite))
+                    rank = (bool(langue), *_siret_rank(siret, shop), is_whole, *_amount_rank(montant, taxe, validite))
                     yield rank, Meaning(reference, devise, montant, validite)
 
 
-def _beginnings(text: str, shop: Shop) -> Iterator[tuple[str, str, str, int]]:
-    """Find every place where a reference could end: two letters and a currency follow."""
+def _beginnings(text: str, shop: Shop) -> Iterator[tuple[str, str, re.Match[str]]]:
+    """Find every place where a reference could end: a currency follows, with two letters before it or, at worst, none."""
     for begin in _SIRET_LENGTHS:
         if not (text[:COMPANY_LENGTH] == shop.company and shop.answers_to(text[:begin])):
             continue
@@ -74,7 +75,7 @@ def _beginnings(text: str, shop: Shop) -> Iterator[tuple[str, str, str, int]]:
             if not _REFERENCE_SIGN.match(text, end - 1):
                 break
             if codes := _CODES.match(text, end):
-                yield text[:begin], text[begin:end], codes[1], codes.end()
+                yield text[:begin], text[begin:end], codes
 
 
 def _amount_ends(text: str, start: int) -> Iterator[int]:

@@ -9,7 +9,8 @@ SIRET    400    no shop of this server bears the siret
 DEVISE   400    the shop does not take the currency
 MONTANT  400    more than the shop's contract allows
 RETOUR   400    a return address the shop may not name
-MODALITE 400    only payment in several times was offered
+MODALITE 400    only payment in several times was offered, which the shop does not take, or did not sign
+MOYEN    400    only means of payment that are no cards of ours were offered
 LECTURE  400    the signature stands, but the signed values can be read in more than one way
 HMAC     400    the signature does not prove who asks
 VALIDITE 400    the last payable day is over
@@ -36,6 +37,7 @@ _OF_FAULT: Mapping[str, str] = {
     "amount_above_limit": "MONTANT",
     "return_url": "RETOUR",
     "instalments": "MODALITE",
+    "means": "MOYEN",
     "ambiguous": "LECTURE",
     "validity_past": "VALIDITE",
 }

@@ -50,8 +50,12 @@ class Protocol(Table):
         description="the merchant key: 48 hex digits, with or without blanks"
     )
     urlcheck: _Address = Field("", description="where notices go; empty: the merchant's notify_url")
+    urlcheck2: _Address = Field("", description="a second address that is told the same, by itself")
     urlretour: _Address = Field("", description="where the payer goes back to when the request names no address")
     method: Literal["GET", "POST"] = Field("GET", description="how notices are sent")
+    retry_minutes: tuple[Annotated[int, Field(ge=1, le=1440)], ...] = Field(
+        (1, 5, 15, 60), max_length=7, description="minutes after each failed try of a notice before the next"
+    )
     strict: bool = Field(False, description="take only requests whose signature covers every value")
     any_order: bool = Field(
         False,
@@ -69,6 +73,8 @@ class Protocol(Table):
     own_query_signed: bool = Field(
         True, description="whether the query that urlcheck or a return address has of its own is signed too"
     )
+    instalments: bool = Field(False, description="take modalite=2x and 3x; the later parts are debited on their days")
+    instalment_days: int = Field(30, ge=1, le=92, description="days between two instalments")
     capture: Literal["auto", "manual"] = Field(
         "auto", description="manual: approved money waits for the action paiement of the remote administration"
     )
@@ -149,6 +155,10 @@ class Shops:
     def of(self, result: PaymentResult) -> Shop | None:
         """Find the shop of a payment; the book may have lost it since."""
         return self._shops.get(result.request.merchant)
+
+    def by_merchant(self, merchant: str) -> Shop | None:
+        """Find the shop of a merchant."""
+        return self._shops.get(merchant)
 
     def sisters(self, shop: Shop) -> tuple[Shop, ...]:
         """Give the other shops of the same company."""

@@ -22,8 +22,8 @@ class Variant(StrEnum):
     PREFIX_RAW = "VPREFIX-raw"  # the same, as they were sent
 
 
-# All of the canonical values but the last, which may be left out.
-_REQUIRED = len(CANONICAL) - 1
+# May be left out: the last of the canonical values, and the language.
+_OPTIONAL = frozenset({"validite", "langue"})
 
 _WHOLE = frozenset({Variant.ALL_DECODED, Variant.ALL_RAW})
 
@@ -48,8 +48,9 @@ class Signing:
     @property
     def is_canonical(self) -> bool:
         """Whether the canonical values come first and in their own order; names are not signed, so places must tell."""
-        names = [p.name for p in self.covered if p.value]
-        return tuple(names[:_REQUIRED]) == CANONICAL[:_REQUIRED] and "validite" not in names[_REQUIRED + 1 :]
+        names = tuple(p.name for p in self.covered if p.value)
+        expected = tuple(name for name in CANONICAL if name in names or name not in _OPTIONAL)
+        return names[: len(expected)] == expected
 
     def covers_canonical(self, parameters: Sequence[Parameter]) -> bool:
         """Whether no canonical value stands outside, after the ``hmac``: it would be obeyed although nobody signed it."""

@@ -14,7 +14,6 @@ from gateway.core.errors import BadRequest, Fault
 from gateway.core.money import Money
 from gateway.core.payment import Line, PaymentRequest, Status
 from gateway.dialects import House
-from gateway.dialects.addresses import parse_address
 from gateway.dialects.systempay.fields import (
     AMOUNT,
     CARDS,
@@ -25,8 +24,9 @@ from gateway.dialects.systempay.fields import (
     TRANS_ID,
     field_faults,
 )
+from gateway.dialects.systempay.places import address_fault, parse_place
 from gateway.dialects.systempay.schedule import Plan, read_plan
-from gateway.dialects.systempay.shops import CtxMode, Shop
+from gateway.dialects.systempay.shops import Shop
 
 # ISO 4217 numbers of the protocol's table; the merchant's own currency is the one it may use here.
 CURRENCIES: Mapping[str, str] = {
@@ -35,8 +35,12 @@ CURRENCIES: Mapping[str, str] = {
 }  # fmt: skip
 CURRENCY_NUMBERS: Mapping[str, str] = {code: number for number, code in CURRENCIES.items()}
 
-# The card types an acquirer behind this server can be asked for.
-CARDS_TAKEN = frozenset({"CB", "VISA", "MASTERCARD", "MAESTRO", "AMEX", "VISA_ELECTRON", "E-CARTEBLEUE"})
+# The card types an acquirer behind this server can be asked for, and the brand each is taken as. A list may name others
+# beside them, which nobody can use here; a list of others alone leaves the payer nothing.
+BRAND_OF: Mapping[str, str] = {
+    "CB": "cb", "VISA": "visa", "MASTERCARD": "mastercard", "MAESTRO": "maestro", "AMEX": "amex",
+    "VISA_ELECTRON": "visa", "E-CARTEBLEUE": "cb",
+}  # fmt: skip
 
 # Addresses for the payer's browser, with the form errors of a wrong one.
 _RETURNS: Mapping[str, str] = {
@@ -147,9 +151,14 @@ def _id_faults(right: Mapping[str, str], shop: Shop) -> Iterator[Fault]:
 
 
 def _card_faults(right: Mapping[str, str]) -> Iterator[Fault]:
-    wished = set(right.get("vads_payment_cards", "").rstrip(";").split(";")) - {""}
-    if wished and not wished & CARDS_TAKEN:
-        yield Fault("/vads_payment_cards", CARDS, f"name one of {', '.join(sorted(CARDS_TAKEN))}, or leave it empty")
+    cards = right.get("vads_payment_cards", "")
+    if cards.strip(";") and not brands_of(cards):
+        yield Fault("/vads_payment_cards", CARDS, f"name one of {', '.join(sorted(BRAND_OF))}, or leave it empty")
+
+
+def brands_of(cards: str) -> tuple[str, ...]:
+    """Read ``vads_payment_cards`` (``CB;VISA``) into the brands it leaves to the payer, in the shop's order."""
+    return tuple(dict.fromkeys(BRAND_OF[card] for card in cards.split(";") if card in BRAND_OF))
 
 
 def _address_faults(right: Mapping[str, str], shop: Shop, house: House) -> Iterator[Fault]:
@@ -160,28 +169,9 @@ def _address_faults(right: Mapping[str, str], shop: Shop, house: House) -> Itera
     lists.append((*_CHECK, (*merchant.callback_urls, merchant.notify_url, *rules)))
     lists.append((*_SHOP_URL, returns))
     for name, code, registered in lists:
-        if name in right and (cure := address_fault(right[name], registered, shop, house)):
+        is_called = name == _CHECK[0]
+        if name in right and (cure := address_fault(right[name], registered, shop, house, is_called=is_called)):
             yield Fault(f"/{name}", code, cure)
-
-
-def address_fault(url: str, registered: Iterable[str], shop: Shop, house: House) -> str:
-    """Say why an address of a form cannot be used; empty when it can.
-
-    In test mode any host will do, this machine where the server allows it. Otherwise it is https and below an address
-    of the book, since a stolen key would else send payers and notifications anywhere.
-    """
-    try:
-        address = parse_address(url)
-    except ValueError as error:
-        return str(error)
-    if address.is_loopback:
-        return "" if shop.is_test and house.loopback_allowed else "this machine cannot be called; name a public host"
-    if shop.is_test:
-        return ""
-    if address.scheme != "https":
-        return "use https"
-    is_known = any(parse_address(prefix).allows(address) for prefix in registered if prefix)
-    return "" if is_known else "have it registered in the merchant's list first"
 
 
 def _request(fields: Mapping[str, str], shop: Shop, plan: Plan, browser_language: str) -> PaymentRequest:
@@ -190,7 +180,7 @@ def _request(fields: Mapping[str, str], shop: Shop, plan: Plan, browser_language
 
     mode = shop.ctx_mode
     reference = said("order_id") or f"{said('trans_date')[:8]}-{said('trans_id')}"
-    label = _one_line(said("order_info"), LABEL_MAX) or reference
+    label = one_line(said("order_info"), LABEL_MAX) or reference
     name = said("cust_name") or f"{said('cust_first_name')} {said('cust_last_name')}"
     days = int(said("capture_delay")) if said("capture_delay") else shop.terms.capture_days
     by_hand = said("validation_mode") == "1" if said("validation_mode") else shop.terms.capture_by_hand
@@ -202,53 +192,32 @@ def _request(fields: Mapping[str, str], shop: Shop, plan: Plan, browser_language
         lines=(Line(reference, label, plan.now),),
         label=label,
         email=said("cust_email"),
-        payer_name=_one_line(name, LABEL_MAX),
+        payer_name=one_line(name, LABEL_MAX),
         payer_phone=_telephone(said("cust_cell_phone") or said("cust_phone"), said("cust_country")),
         language=language,
-        return_url=said("url_return") or shop.site.url_return,
-        notify_url=said("url_check") or shop.url_check(mode),
+        return_url=parse_place(said("url_return")).shown if said("url_return") else shop.site.url_return,
+        notify_url=parse_place(said("url_check")).called if said("url_check") else shop.url_check(mode),
         metadata={name: value for name, value in fields.items() if name.startswith(EXT_INFO)},
-        wire=_wire(fields, shop, mode, language),
+        wire=_wire_of(fields, shop, language),
         capture_by_hand=by_hand,
         capture_days=max(days, plan.wait_days),
         instalments=plan.later,
+        schemes=brands_of(said("payment_cards")),
     )
 
 
-def _wire(fields: Mapping[str, str], shop: Shop, mode: CtxMode, language: str) -> dict[str, str]:
-    """Keep the form for its echo, and beside it what a page may want to know, under names of no protocol."""
-
-    def said(name: str) -> str:
-        return fields.get(f"vads_{name}", "")
-
-    page = {
-        "shop_name": said("shop_name"),
-        "shop_url": said("shop_url"),
-        "languages": said("available_languages").lower(),
-        "cards": said("payment_cards"),
-        "redirect_success_seconds": said("redirect_success_timeout"),
-        "redirect_success_message": said("redirect_success_message"),
-        "redirect_error_seconds": said("redirect_error_timeout"),
-        "redirect_error_message": said("redirect_error_message"),
-        **_theme(said("theme_config")),
-    }
+def _wire_of(fields: Mapping[str, str], shop: Shop, language: str) -> dict[str, str]:
+    """Keep the form for its echo, and whose it was."""
     return {
         "api": "form",
         "site": shop.site.site_id,
-        "mode": mode,
+        "mode": shop.ctx_mode,
         "language": language,
         "fields": json.dumps(dict(fields), ensure_ascii=False, separators=(",", ":")),
-        **{f"page.{name}": value for name, value in page.items() if value},
     }
 
 
-def _theme(config: str) -> dict[str, str]:
-    """Read ``KEY=value;KEY=value`` into ``theme.KEY``."""
-    pairs = (part.partition("=") for part in config.split(";") if part)
-    return {f"theme.{key}": value for key, _, value in pairs}
-
-
-def _one_line(text: str, longest: int) -> str:
+def one_line(text: str, longest: int) -> str:
     """Make text fit for a heading: no line ends, and no invisible sign that could turn the words around."""
     shown = (sign for sign in " ".join(text.split()) if sign in _JOINERS or unicodedata.category(sign)[0] != "C")
     return "".join(shown)[:longest].strip()

@@ -8,19 +8,34 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from gateway.core.errors import BadRequest, DeliveryFailed, GatewayError, NotFound, StoreBusy
-from gateway.core.payment import Event, PaymentResult
-from gateway.dialects import About, Command, Departure, ErrorPage, Find, House, HttpCall, HttpReply, Open, Signed, Try
-from gateway.dialects.addresses import parse_address
+from gateway.core.payment import REFUSED, Event, PaymentResult
+from gateway.dialects import (
+    About,
+    Command,
+    Departure,
+    ErrorPage,
+    Find,
+    House,
+    HttpCall,
+    HttpReply,
+    Open,
+    Refund,
+    Signed,
+    Try,
+)
 from gateway.dialects.systempay import krypton, notice, rest
 from gateway.dialects.systempay.asking import PAGE_MINUTES, REPLACED, ask
 from gateway.dialects.systempay.forms import BYTES_MAX, read_form
+from gateway.dialects.systempay.places import parse_place
 from gateway.dialects.systempay.proof import form_error, proved
-from gateway.dialects.systempay.results import Outcome, outcome_of
+from gateway.dialects.systempay.results import TRIES, outcome_at
+from gateway.dialects.systempay.returning import way_back
 from gateway.dialects.systempay.schedule import next_call
 from gateway.dialects.systempay.shops import Shop, Shops, mode_of
+from gateway.dialects.systempay.transactions import RestLookUp
 from gateway.settings import Merchant
 
 ENTRY = "/vads-payment/"
@@ -36,7 +51,10 @@ class SystempayDialect:
     paths: tuple[str, ...] = (ENTRY, ENTRY.rstrip("/"), rest.BASE + "<group>/<service>")
     popup = False
     tells_first = True
-    weaknesses: tuple[str, ...] = ("a site whose algorithm is sha1 should move to hmac",)
+    weaknesses: tuple[str, ...] = (
+        "a site whose algorithm is sha1 should move to hmac",
+        "signatures cover values, not names: a payer may rename a field that keeps its place; compare the notice's amount",
+    )
     body_max = BYTES_MAX
 
     def __init__(self, merchants: Mapping[str, Merchant], house: House) -> None:
@@ -75,16 +93,18 @@ class SystempayDialect:
 
     def found(
         self,
-        command: About,  # noqa: ARG002 - the contract's
-        result: PaymentResult,  # noqa: ARG002
-        page_url: str,  # noqa: ARG002
-        now: datetime,  # noqa: ARG002
+        command: About,
+        result: PaymentResult,
+        page_url: str,  # noqa: ARG002 - the contract's
+        now: datetime,
     ) -> HttpReply:
-        """Never called: this dialect asks for nothing but new payments."""
-        raise NotFound("no such address in this protocol")
+        """Tell a transaction, which only REST V4 asks about."""
+        if not isinstance(command, RestLookUp | Refund):
+            raise NotFound("no such address in this protocol")
+        return rest.found_reply(command, result, now)
 
-    def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002 - as above
-        """Never called either."""
+    def listed(self, command: Find, results: tuple[PaymentResult, ...], now: datetime) -> HttpReply:  # noqa: ARG002
+        """Never called: this dialect lists nothing."""
         raise NotFound("no such address in this protocol")
 
     def refused(self, call: HttpCall, error: GatewayError) -> HttpReply | ErrorPage:
@@ -108,25 +128,8 @@ class SystempayDialect:
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:
         """Send the payer to the address of the outcome, with what ``vads_return_mode`` says; plainly while it is open."""
-        shop, asked = self._shops.of(result), result.request
-        if shop is None:
-            return None
-        outcome = outcome_of(result)
-        if asked.wire["api"] == "rest":
-            return _rest_departure(result, shop, outcome, now)
-        said: dict[str, str] = json.loads(asked.wire["fields"])
-        urls = outcome.urls if outcome else ("vads_url_return",)
-        url = next((said[name] for name in urls if said.get(name)), shop.site.url_return)
-        if not url:
-            return None
-        way = said.get("vads_return_mode", "")
-        if outcome is None or way not in ("GET", "POST"):
-            return Departure(url)
-        told = notice.with_signature(notice.outcome_fields(result, outcome), shop, mode_of(result))
-        if way == "POST":
-            return Departure(url, "POST", tuple(told.items()))
-        joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-        return Departure(url + joint + urlencode(told))
+        shop = self._shops.of(result)
+        return way_back(result, shop, now) if shop else None
 
     def due(self, result: PaymentResult, event: Event) -> datetime | None:
         """Tell at once what the shop's rules want told; REST V4 shops are told ends only."""
@@ -134,6 +137,11 @@ class SystempayDialect:
         if shop is None or not self.target(result):
             return None
         rules, is_form = shop.terms.rules, result.request.wire["api"] == "form"
+        if event.type in TRIES:
+            return event.at if rules.tries and _is_told_alone(result, event) else None
+        if result.parent and event.type in ("payment.cancelled", "payment.expired"):
+            # No payer has left: the shop stopped its instalments itself, or its managers were written to.
+            return None
         told = {
             "payment.succeeded": rules.end,
             "payment.refused": rules.end,
@@ -154,7 +162,7 @@ class SystempayDialect:
             raise ValueError("the shop of this payment is no longer in the book")
         if shop.site.rest is None or result.request.wire["api"] == "form":
             return notice.notice_body(result, event, shop)
-        outcome = outcome_of(result)
+        outcome = outcome_at(result, event)
         if outcome is None:
             raise ValueError(f"{event.type} tells no outcome")
         return urlencode(krypton.notified(result, outcome, shop.site.rest, event.at)).encode("ascii")
@@ -164,8 +172,12 @@ class SystempayDialect:
         wire, shop = result.request.wire, self._shops.of(result)
         own = json.loads(wire["fields"]).get("vads_url_check", "") if wire.get("api") == "form" else ""
         if own or shop is None:
-            return str(own)
+            return parse_place(own).called if own else ""
         return shop.url_check(mode_of(result)) if wire["api"] == "form" else result.request.notify_url
+
+    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+        """Tell nobody else."""
+        return ()
 
     def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Wrap a notification for one call; a repeated one says so, and is signed anew.
@@ -173,49 +185,49 @@ class SystempayDialect:
         Raises :class:`DeliveryFailed`, for good, without a usable address.
         """
         try:
-            url = self.target(result)
-            address = parse_address(url)
+            url = parse_place(self.target(result)).called
         except ValueError as error:
             raise DeliveryFailed("the shop gave no usable address", again=False) from error
         shop = self._shops.of(result)
         if shop is None:
             raise DeliveryFailed("the shop of this payment is no longer in the book", again=False)
-        body = this.body
-        if this.number > 1 and result.request.wire["api"] == "form" and shop.terms.retry_source == "RETRY":
-            body = notice.again(body, shop, mode_of(result), "RETRY")
+        body, source = this.body, _source(this, shop)
+        # Nothing in ``kr-answer`` says what caused a call: a REST notification is the same each time.
+        if source and result.request.wire["api"] == "form":
+            body = notice.again(body, shop, mode_of(result), source)
         headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "accept": "*/*"}
-        return HttpCall("POST", address.path, address.query, headers, body, url)
+        parts = urlsplit(url)
+        return HttpCall("POST", parts.path or "/", parts.query, headers, body, url)
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - bodies are for people here
         """Say whether the shop has it: the status alone counts, whatever the body says."""
         return status in _RECEIVED
 
-    def retry_at(self, tries: int, now: datetime) -> datetime | None:
+    def retry_at(self, tries: int, now: datetime, *, merchant: str = "") -> datetime | None:  # noqa: ARG002
         """Give the next quarter hour, for three repeats."""
         return next_call(tries, now)
 
     def code(self, result: PaymentResult, event: Event) -> str:
         """Give status, result and authorisation result of an end: ``AUTHORISED 00/00``."""
-        if event.type == "attempt.captured":
-            outcome = outcome_of(result, status="CAPTURED")
-        elif event.type in _ENDS:
-            outcome = outcome_of(result)
-        else:
-            outcome = None
+        outcome = outcome_at(result, event)
         return outcome.words if outcome else ""
 
 
-_ENDS = frozenset({"payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired", "payment.refunded"})
+def _source(this: Try, shop: Shop) -> str:
+    """Name what caused a call, ``vads_url_check_src``; empty for the notice's own first cause.
+
+    A person's call begins a new series: what repeats it is the automatic retry again.
+    """
+    if this.number == 1:
+        return "BO" if this.by_hand else ""
+    return "RETRY" if shop.terms.retry_source == "RETRY" else ""
 
 
-def _rest_departure(result: PaymentResult, shop: Shop, outcome: Outcome | None, now: datetime) -> Departure | None:
-    """Post the result to the shop's address, as the vendor's embedded form does."""
-    url = result.request.return_url
-    if not url:
-        return None
-    if outcome is None or shop.site.rest is None:
-        return Departure(url)
-    return Departure(url, "POST", tuple(krypton.brought_back(result, outcome, shop.site.rest, now).items()))
+def _is_told_alone(result: PaymentResult, event: Event) -> bool:
+    """Whether a card was refused and the payment goes on; the last refusal is told as the payment's end."""
+    outcome = outcome_at(result, event)
+    refused = sum(attempt.status in REFUSED for attempt in result.attempts)
+    return outcome is not None and outcome.trans_status == "REFUSED" and refused < result.attempts_max
 
 
 def _digest(fields: Mapping[str, str]) -> str:

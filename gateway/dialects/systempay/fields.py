@@ -85,7 +85,7 @@ PAGE_ACTIONS = frozenset({"PAYMENT", "ASK_REGISTER_PAY"})
 
 def _address(code: str) -> Rule:
     cure = "send an absolute http or https address of at most 1024 characters"
-    return _like(code, r"https?://[^\s]{1,1016}", cure)
+    return _like(code, r"(?=.{1,1024}\Z)(?i:https?)://[^\x00-\x1f]+", cure)
 
 
 RULES: Mapping[str, Rule] = {
@@ -159,6 +159,11 @@ RULES: Mapping[str, Rule] = {
 
 _EXT_INFO = _text("91", _LENGTH_MAX)
 _UNKNOWN = _text(OTHER, _LENGTH_MAX)
+# The signature covers values, joined by ``+`` in the order of their names, and no name. A payer who calls the amount
+# something we do not know, and the next number (a capture delay) ``vads_amount``, would name the price.
+_BEFORE_AMOUNT = Rule(
+    OTHER, "leave it out: no number may stand before vads_amount", lambda value: not _holds_number(value)
+)
 
 EXT_INFO = "vads_ext_info_"
 
@@ -169,7 +174,16 @@ def field_faults(fields: Mapping[str, str]) -> Iterator[Fault]:
         if fault := rule.fault(name, fields.get(name, "")):
             yield fault
     for name, value in fields.items():
-        if name not in RULES:
-            rule = _EXT_INFO if name.startswith(EXT_INFO) else _UNKNOWN
-            if fault := rule.fault(name, value):
-                yield fault
+        if name not in RULES and (fault := _rule_of_unknown(name, value).fault(name, value)):
+            yield fault
+
+
+def _rule_of_unknown(name: str, value: str) -> Rule:
+    if name < "vads_amount" and _holds_number(value):
+        return _BEFORE_AMOUNT
+    return _EXT_INFO if name.startswith(EXT_INFO) else _UNKNOWN
+
+
+def _holds_number(value: str) -> bool:
+    """Say whether a value, or a part of it that the signature cannot tell from a value, is a number."""
+    return any(part.isdecimal() for part in value.split("+"))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from html.entities import codepoint2name
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from gateway.dialects.diagnosis import Candidate, Mismatch, diagnose
+from gateway.dialects.diagnosis import NO_CAUSE, Candidate, Mismatch, diagnose
 from gateway.dialects.systempay.forms import Form
 from gateway.dialects.systempay.shops import CtxMode, Shop
 from gateway.dialects.systempay.signature import Algorithm, signature_of, signed_text
@@ -25,20 +25,36 @@ _NAMES: Mapping[Algorithm, str] = {"sha1": "SHA-1", "hmac": "HMAC-SHA-256"}
 
 
 def explain(form: Form, shop: Shop, mode: CtxMode, expected: str) -> dict[str, str]:
-    """Say why ``form`` is not signed as it should be, in words that hold no key."""
+    """Say why ``form`` is not signed as it should be, in words that hold no key.
+
+    :param mode: the form's own, which may not be the shop's
+
+    The right signature is shown in the shop's own mode only: a test shop may share its production key with a platform
+    where that moves money, and anybody may ask here.
+    """
     text = signed_text(form.vads)
     received = form.signature.decode("ascii", "backslashreplace")
     mismatch = Mismatch("systempay", shop.merchant.id, text, expected, received)
-    told = diagnose(mismatch, _candidates(form, shop, mode, text)) if received else diagnose(mismatch, ())
+    told = dict(diagnose(mismatch, _candidates(form, shop, mode, text) if received else ()))
     if not received:
-        told = {**told, "cause": "The form has no field named signature; add it beside the vads_ fields."}
+        told["cause"] = "The form has no field named signature; add it beside the vads_ fields."
+    elif missing := ", ".join(other for other in _MODES if other not in shop.site.keys):
+        told["cause"] = told["cause"].replace(NO_CAUSE, f"{NO_CAUSE} This site's {missing} key is not known here.")
+    if mode != shop.ctx_mode:
+        told |= {"expected": f"not shown: made with the {mode} key", "first_difference": ""}
     # A key pasted into a field by mistake must not come out here.
     for key in shop.site.keys.values():
         told = {name: value.replace(key, "[key]") for name, value in told.items()}
-    return dict(told)
+    return told
+
+
+_MODES: tuple[CtxMode, ...] = ("TEST", "PRODUCTION")
 
 
 def _candidates(form: Form, shop: Shop, mode: CtxMode, text: bytes) -> Iterator[Candidate]:
+    yield from _mixed_modes(shop, mode, text)
+    if mode not in shop.site.keys:
+        return
     key, algorithm = shop.site.keys[mode], shop.algorithm(mode)
     yield from _spellings(form.signature, signature_of(text, key, algorithm))
     yield from _keys(shop, mode, text)
@@ -64,12 +80,19 @@ def _spellings(received: bytes, right: str) -> Iterator[Candidate]:
         yield Candidate(mistake, cause, sent if mended == right else "")
 
 
-def _keys(shop: Shop, mode: CtxMode, text: bytes) -> Iterator[Candidate]:
-    key, algorithm = shop.site.keys[mode], shop.algorithm(mode)
+def _mixed_modes(shop: Shop, mode: CtxMode, text: bytes) -> Iterator[Candidate]:
+    """Try the key of the other mode, under either mode's algorithm; the mode of the form is what chooses."""
     for other, secret in shop.site.keys.items():
         if other != mode:
             cause = f"The {other} key was used for a form whose vads_ctx_mode is {mode}."
-            yield Candidate("key of the other mode", cause, signature_of(text, secret, algorithm))
+            if mode != shop.ctx_mode:
+                cause += f" This shop is in {shop.ctx_mode} mode: send vads_ctx_mode={shop.ctx_mode}."
+            for algorithm in (shop.algorithm(mode), shop.algorithm(other)):
+                yield Candidate("key of the other mode", cause, signature_of(text, secret, algorithm))
+
+
+def _keys(shop: Shop, mode: CtxMode, text: bytes) -> Iterator[Candidate]:
+    key, algorithm = shop.site.keys[mode], shop.algorithm(mode)
     for site in shop.terms.sites:
         if site is not shop.site and mode in site.keys:
             cause = f"The key of site {site.site_id} was used for a form of site {shop.site.site_id}."

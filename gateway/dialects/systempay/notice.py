@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlencode
 
-from gateway.core.payment import AttemptResult, Event, PaymentResult
+from gateway.core.payment import AttemptResult, Event, PaymentResult, RefundResult
 from gateway.dialects.systempay.asking import CURRENCY_NUMBERS
 from gateway.dialects.systempay.fields import EXT_INFO
-from gateway.dialects.systempay.results import Outcome, outcome_of, threeds_of
+from gateway.dialects.systempay.results import Outcome, outcome_at, threeds_of
 from gateway.dialects.systempay.shops import CtxMode, Shop, mode_of
 from gateway.dialects.systempay.signature import sign, signed_text
 
@@ -41,25 +41,27 @@ class Operation:
 
 def notice_body(result: PaymentResult, event: Event, shop: Shop) -> bytes:
     """Give the signed body of the first call about ``event``. Raises :class:`ValueError` when it tells no outcome."""
-    outcome, source = _told(result, event)
+    outcome = outcome_at(result, event)
     if outcome is None:
         raise ValueError(f"{event.type} tells no outcome")
     operation = _refund(result, event) if event.type == "payment.refunded" else None
     fields = outcome_fields(result, outcome, operation)
-    return _closed(fields, shop, mode_of(result), source)
+    # A later instalment is authorised on its day, by nobody's form.
+    usual = "BATCH_AUTO" if result.parent else "PAY"
+    return _closed(fields, shop, mode_of(result), _SOURCES.get(event.type, usual))
 
 
-def _told(result: PaymentResult, event: Event) -> tuple[Outcome | None, str]:
-    """Say which outcome an event tells, and its ``vads_url_check_src``."""
-    if event.type == "attempt.captured":
-        return outcome_of(result, status="CAPTURED"), "BATCH"
-    return outcome_of(result), "MERCH_BO" if event.type == "payment.refunded" else "PAY"
+# ``vads_url_check_src`` of what the form itself did not bring about.
+_SOURCES: Mapping[str, str] = {"attempt.captured": "BATCH", "payment.refunded": "MERCH_BO"}
 
 
 def _refund(result: PaymentResult, event: Event) -> Operation:
-    """Find the refund an event is about. It is a transaction of its own, so it has a uuid of its own."""
     named = event.facts.get("refund", "")
-    refund = next((one for one in result.refunds if one.id == named), result.refunds[-1])
+    return operation_of(next((one for one in result.refunds if one.id == named), result.refunds[-1]))
+
+
+def operation_of(refund: RefundResult) -> Operation:
+    """Say what a refund is here: a transaction of its own, so it has a uuid of its own."""
     return Operation(hashlib.sha256(refund.id.encode()).hexdigest()[:32], refund.amount.cents, "CREDIT")
 
 
@@ -139,7 +141,7 @@ def _card(result: PaymentResult, outcome: Outcome, said: Mapping[str, str], told
     return {
         "contrib": said.get("vads_contrib", ""),
         "tid": "001",
-        "sequence_number": str(attempt.number) if attempt else "1",
+        "sequence_number": str(sequence_of(result, attempt)),
         "contract_used": result.payee.contract,
         "trans_status": outcome.trans_status,
         "expiry_month": str(int(attempt.expiry[:2])) if attempt and attempt.expiry else "",
@@ -159,6 +161,13 @@ def _card(result: PaymentResult, outcome: Outcome, said: Mapping[str, str], told
         "payment_config": said["vads_payment_config"],
         "page_action": said["vads_page_action"],
     }
+
+
+def sequence_of(result: PaymentResult, attempt: AttemptResult | None) -> int:
+    """Number a transaction within its order: by instalment where there are several, else by the card tried."""
+    if result.parent or result.instalments:
+        return result.rank
+    return attempt.number if attempt else 1
 
 
 def _warranty(outcome: Outcome) -> str:

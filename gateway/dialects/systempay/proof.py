@@ -3,14 +3,17 @@
 Card data is refused before anything of a form is kept or shown.
 """
 
+import logging
 from collections.abc import Mapping
 
 from gateway.core.errors import BadRequest, Fault, GatewayError, NotAuthentic, RequestConflict, StoreBusy
 from gateway.dialects.systempay import fields as known
 from gateway.dialects.systempay.forms import Form
 from gateway.dialects.systempay.mistakes import explain
-from gateway.dialects.systempay.shops import Shop, Shops
+from gateway.dialects.systempay.shops import CtxMode, Shop, Shops
 from gateway.dialects.systempay.signature import is_signature, signature_of, signed_text
+
+log = logging.getLogger(__name__)
 
 # What a core refusal is called among the form errors.
 _CONFLICTS: Mapping[str, str] = {
@@ -25,27 +28,30 @@ _TECHNICAL = "96"
 def proved(form: Form, shops: Shops) -> tuple[Shop, dict[str, str]]:
     """Give the shop that signed a form, and the form's fields as text.
 
-    Raises :class:`BadRequest` (999, 01, 02, 11) before the signature can be looked at, :class:`NotAuthentic` after.
+    Raises :class:`BadRequest` (999, 01, 02, 11) before the signature can be looked at, :class:`NotAuthentic` when it is
+    wrong for the mode it names, and :class:`BadRequest` (11) when it is right, but the shop is in the other mode.
     """
     _check_no_card(form)
     shop = _sender(form, shops)
-    _check_signature(form, shop)
+    mode: CtxMode = "TEST" if form.text("vads_ctx_mode") == "TEST" else "PRODUCTION"
+    _check_signature(form, shop, mode)
+    if mode != shop.ctx_mode:
+        fix = f"this shop is asked in {shop.ctx_mode} mode: set vads_ctx_mode so and sign with the key of that mode"
+        raise BadRequest((Fault("/vads_ctx_mode", known.CTX_MODE, fix),))
     return shop, {name: value.decode("utf-8") for name, value in form.vads.items()}
 
 
 def _sender(form: Form, shops: Shops) -> Shop:
-    """Find the shop and the mode, which choose the key. Raises :class:`BadRequest` (01, 02, 11)."""
+    """Find the shop, which with the mode chooses the key. Raises :class:`BadRequest` (01, 02, 11)."""
     names = ("vads_version", "vads_site_id", "vads_ctx_mode")
     faults = [fault for name in names if (fault := known.RULES[name].fault(name, form.text(name)))]
     shop = shops.get(form.text("vads_site_id"))
     if shop is None and not any(fault.code == known.SITE_ID for fault in faults):
         faults.append(Fault("/vads_site_id", known.SITE_ID, "no such shop here; name one of the merchant book"))
+        # A portal that was pointed here before its shop was: the operator should see which.
+        log.info("unknown shop", extra={"site": form.text("vads_site_id")})
     if faults or shop is None:
         raise BadRequest(tuple(faults))
-    mode = shop.ctx_mode
-    if form.text("vads_ctx_mode") != mode:
-        fix = f"this shop is asked in {mode} mode: set vads_ctx_mode to {mode} and sign with the key of that mode"
-        raise BadRequest((Fault("/vads_ctx_mode", known.CTX_MODE, fix),))
     return shop
 
 
@@ -55,11 +61,11 @@ def _check_no_card(form: Form) -> None:
         raise BadRequest((Fault("", known.SENSITIVE, "send no card data; the card is typed on our page alone"),))
 
 
-def _check_signature(form: Form, shop: Shop) -> None:
+def _check_signature(form: Form, shop: Shop, mode: CtxMode) -> None:
     """Prove that the shop sent the form, in UTF-8. Raises :class:`NotAuthentic`, explained to a test shop."""
-    mode = shop.ctx_mode
-    expected = signature_of(signed_text(form.vads), shop.site.keys[mode], shop.algorithm(mode))
-    is_right = is_signature(expected, form.signature)
+    key = shop.site.keys.get(mode, "")
+    expected = signature_of(signed_text(form.vads), key, shop.algorithm(mode)) if key else ""
+    is_right = bool(key) and is_signature(expected, form.signature)
     if is_right and _is_utf8(form):
         return
     told = explain(form, shop, mode, expected) if shop.is_test else {}

@@ -1,5 +1,7 @@
 """REST V4, as far as hosted payment needs it: ``Charge/CreatePayment`` opens a payment, ``Charge/SDKTest`` echoes.
 
+What is asked about a payment that there is already is in ``transactions``.
+
 HTTP Basic with the site number and the REST password; every answer, refusals included, is HTTP 200 with the envelope of
 ``V4/WebService/Response``. The embedded form of the vendor's script is not served: the answer carries, beside the
 ``formToken``, the address of our own page as ``paymentURL``.
@@ -13,47 +15,46 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from gateway.core.errors import BadRequest, Fault, GatewayError, NotAuthentic, NotFound, RequestConflict, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import Line, PaymentRequest
-from gateway.dialects import House, HttpCall, HttpReply, Open, Say, Signed
-from gateway.dialects.systempay.asking import LABEL_MAX, PAGE_MINUTES, REPLACED, address_fault, money_of
+from gateway.core.payment import Line, PaymentRequest, PaymentResult
+from gateway.dialects import House, HttpCall, HttpReply, Open, Refund, Say, Signed
+from gateway.dialects.systempay import transactions
+from gateway.dialects.systempay.asking import LABEL_MAX, PAGE_MINUTES, REPLACED, money_of
 from gateway.dialects.systempay.forms import BYTES_MAX
 from gateway.dialects.systempay.krypton import moment
+from gateway.dialects.systempay.places import address_fault, parse_place
 from gateway.dialects.systempay.shops import Shop, Shops
+from gateway.dialects.systempay.transactions import Member, RestLookUp
 
 BASE = "/api-payment/V4/"
 CREATE, SDK_TEST = BASE + "Charge/CreatePayment", BASE + "Charge/SDKTest"
+GET, CANCEL_OR_REFUND = BASE + "Transaction/Get", BASE + "Transaction/CancelOrRefund"
 
 # Error codes of the service, by the member they are about.
 _CODES: Mapping[str, str] = {"amount": "INT_009", "currency": "INT_010"}
 _BAD_INPUT, _BAD_SERVICE, _NO_ACCESS, _BUSY = "INT_902", "INT_001", "INT_905", "INT_999"
+_NO_TRANSACTION, _NOT_NOW = "PSP_010", "PSP_003"
 
 _EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+$"
 _VISIBLE = r"^[^\x00-\x1f\x7f]*$"
 Text = Annotated[str, Field(max_length=127, pattern=_VISIBLE)]
 
 
-class _Member(BaseModel):
-    """Members that are not named here are the vendor's other options; they are let pass and change nothing."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-class _Billing(_Member):
+class _Billing(Member):
     first_name: Text | None = Field(None, alias="firstName")
     last_name: Text | None = Field(None, alias="lastName")
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")] | None = None
 
 
-class _Customer(_Member):
+class _Customer(Member):
     email: Annotated[str, Field(max_length=150, pattern=_EMAIL)] | None = None
     billing: _Billing | None = Field(None, alias="billingDetails")
 
 
-class _CreatePayment(_Member):
+class _CreatePayment(Member):
     amount: int = Field(ge=1, le=999_999_999_999)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     order_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(None, alias="orderId")
@@ -63,19 +64,26 @@ class _CreatePayment(_Member):
     action: Literal["PAYMENT", "ASK_REGISTER_PAY"] = Field("PAYMENT", alias="formAction")
 
 
-def read_rest(call: HttpCall, shops: Shops, house: House, now: datetime) -> Open | Say:
+def read_rest(call: HttpCall, shops: Shops, house: House, now: datetime) -> Open | Say | RestLookUp | Refund:
     """Check the password, then say what is asked.
 
     Raises :class:`NotFound`, :class:`NotAuthentic`, or :class:`BadRequest` with every fault.
     """
-    if call.path not in (CREATE, SDK_TEST) or call.method != "POST":
+    if call.path not in (CREATE, SDK_TEST, GET, CANCEL_OR_REFUND) or call.method != "POST":
         raise NotFound("no such web service")
     shop = _caller(call, shops)
     members = _members(call.body)
     if call.path == SDK_TEST:
         answer = {"value": members.get("value"), "_type": "V4/Charge/SDKTest"}
         return Say(_envelope(call.path, "SUCCESS", answer, now))
-    return _open(members, shop, house, now)
+    try:
+        if call.path == GET:
+            return transactions.read_get(members, shop)
+        if call.path == CANCEL_OR_REFUND:
+            return transactions.read_refund(members, shop, house)
+        return _open(members, shop, house, now)
+    except ValidationError as error:
+        raise BadRequest(tuple(_faults(error))) from error
 
 
 def _caller(call: HttpCall, shops: Shops) -> Shop:
@@ -119,14 +127,11 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _open(members: Mapping[str, object], shop: Shop, house: House, now: datetime) -> Open:
-    try:
-        asked = _CreatePayment.model_validate(members)
-    except ValidationError as error:
-        raise BadRequest(tuple(_faults(error))) from error
+    asked = _CreatePayment.model_validate(members)
     faults: list[Fault] = []
     money = money_of(str(asked.amount), asked.currency, shop, faults)
     registered = (*shop.merchant.callback_urls, shop.url_check(shop.ctx_mode))
-    if asked.notify_url and (cure := address_fault(asked.notify_url, registered, shop, house)):
+    if asked.notify_url and (cure := address_fault(asked.notify_url, registered, shop, house, is_called=True)):
         faults.append(Fault("/ipnTargetUrl", _BAD_INPUT, cure))
     if money is None or faults:
         raise BadRequest(tuple(_in_json(fault) for fault in faults))
@@ -146,7 +151,7 @@ def _opening(asked: _CreatePayment, money: Money, shop: Shop, handle: str, now: 
         payer_name=f"{billing.first_name or ''} {billing.last_name or ''}".strip()[:LABEL_MAX],
         language=(billing.language or "fr").lower(),
         return_url=shop.site.url_return,
-        notify_url=asked.notify_url or shop.url_check(shop.ctx_mode),
+        notify_url=parse_place(asked.notify_url).called if asked.notify_url else shop.url_check(shop.ctx_mode),
         metadata=asked.metadata or {},
         wire={
             "api": "rest",
@@ -154,6 +159,8 @@ def _opening(asked: _CreatePayment, money: Money, shop: Shop, handle: str, now: 
             "mode": shop.ctx_mode,
             "fields": json.dumps({"orderId": asked.order_id}),
         },
+        capture_by_hand=shop.terms.capture_by_hand,
+        capture_days=shop.terms.capture_days,
     )
     # A web service call carries no id of its own: said twice, it asks for two payments of one order.
     signed = Signed(shop.merchant.id, f"{shop.site.site_id}-rest-{handle}", handle * 2)
@@ -166,6 +173,12 @@ def opened_reply(handle: str, page_url: str, now: datetime) -> HttpReply:
     return _envelope(CREATE, "SUCCESS", answer, now)
 
 
+def found_reply(command: RestLookUp | Refund, result: PaymentResult, now: datetime) -> HttpReply:
+    """Tell a transaction. Raises :class:`NotFound` when the payment has none, or :class:`RequestConflict`."""
+    path = GET if isinstance(command, RestLookUp) else CANCEL_OR_REFUND
+    return _envelope(path, "SUCCESS", transactions.answer(command, result), now)
+
+
 def refused_reply(path: str, error: GatewayError) -> HttpReply:
     """Say no in the envelope of the service."""
     code, message = _BAD_INPUT, error.code.replace("_", " ")
@@ -175,9 +188,10 @@ def refused_reply(path: str, error: GatewayError) -> HttpReply:
     elif isinstance(error, NotAuthentic):
         code, message = _NO_ACCESS, error.fix
     elif isinstance(error, RequestConflict):
-        message = error.fix
+        code, message = _BAD_INPUT if path == CREATE else _NOT_NOW, error.fix
     elif isinstance(error, NotFound):
-        code, message = _BAD_SERVICE, "no such web service"
+        is_known = path in (GET, CANCEL_OR_REFUND)
+        code, message = (_NO_TRANSACTION, str(error)) if is_known else (_BAD_SERVICE, "no such web service")
     elif isinstance(error, StoreBusy):
         code, message = _BUSY, "try again in a moment"
     answer = {

@@ -6,7 +6,7 @@ Tables of the Hosted Payment Page guide ("Processing the response data").
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.core.payment import AttemptResult, AttemptStatus, PaymentResult, Status
+from gateway.core.payment import REFUSED, AttemptResult, AttemptStatus, Event, PaymentResult, Status
 
 # Money asked for more than a week ahead is only checked now and authorised near its day.
 _AUTHORISED_DAYS_MAX = 7
@@ -61,9 +61,19 @@ AUTH_RESULTS: Mapping[str, str] = {
     "99": "incident at the initiator",
 }
 
+# Card networks know more codes than the guide's table, which clients read with: the nearest of the table is told.
+_NEAREST: Mapping[str, str] = {"82": "55"}
+_DO_NOT_HONOUR = "05"
+
 # Refusal families that mean: the cardholder was not authenticated.
 _NOT_AUTHENTICATED = frozenset({"authentication", "challenge_failed", "challenge_timeout"})
-_REFUSED = frozenset({AttemptStatus.DECLINED, AttemptStatus.AUTHN_FAILED, AttemptStatus.REVERSED})
+
+# Electronic commerce indicators that leave the liability with the merchant: Visa and Amex, then Mastercard.
+_NO_PROOF = frozenset({"07", "00"})
+
+# Events that end one card's try, then those that end the payment or follow it.
+TRIES = frozenset({"attempt.declined", "attempt.not_authenticated"})
+_ENDS = frozenset({"payment.succeeded", "payment.refused", "payment.cancelled", "payment.expired", "payment.refunded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +112,30 @@ def outcome_of(result: PaymentResult, *, status: str = "") -> Outcome | None:
     if result.status is Status.PAID:
         return _accepted(result, status)
     if result.status is Status.FAILED:
-        return _refused(result)
+        return _refused(next((one for one in reversed(result.attempts) if one.status in REFUSED), result.attempt))
     if result.status in (Status.CANCELLED, Status.EXPIRED):
         return Outcome("ABANDONED", "17", "", ("vads_url_cancel", "vads_url_return"))
     return None
+
+
+def outcome_at(result: PaymentResult, event: Event) -> Outcome | None:
+    """Say which outcome an event tells; ``None`` when it tells none."""
+    if event.type == "attempt.captured":
+        return outcome_of(result, status="CAPTURED")
+    if event.type in TRIES:
+        tried = next((one for one in result.attempts if one.id == event.facts.get("attempt")), None)
+        return _refused(tried) if tried else None
+    return outcome_of(result) if event.type in _ENDS else None
+
+
+def outcome_now(result: PaymentResult) -> Outcome | None:
+    """Say where a payment stands, what happened to the money afterwards included."""
+    attempt = result.attempt
+    if result.status is not Status.PAID or attempt is None:
+        return outcome_of(result)
+    is_captured = any(event.type == "attempt.captured" for event in result.events)
+    later = {AttemptStatus.CAPTURE_ERROR: "CAPTURE_FAILED", AttemptStatus.REFUNDED: "CANCELLED"}
+    return outcome_of(result, status="CAPTURED" if is_captured else later.get(attempt.status, ""))
 
 
 def _accepted(result: PaymentResult, status: str) -> Outcome:
@@ -113,13 +143,11 @@ def _accepted(result: PaymentResult, status: str) -> Outcome:
     is_far = asked.capture_days > _AUTHORISED_DAYS_MAX
     usual = "WAITING_AUTHORISATION" if is_far else "AUTHORISED"
     usual += "_TO_VALIDATE" if asked.capture_by_hand else ""
-    auth_result = _iso_code(attempt) or "00"
     mark = "MARK" if is_far and not status else "FULL"
-    return Outcome(status or usual, "00", auth_result, ("vads_url_success", "vads_url_return"), attempt, mark)
+    return Outcome(status or usual, "00", "00", ("vads_url_success", "vads_url_return"), attempt, mark)
 
 
-def _refused(result: PaymentResult) -> Outcome:
-    attempt = next((one for one in reversed(result.attempts) if one.status in _REFUSED), result.attempt)
+def _refused(attempt: AttemptResult | None) -> Outcome:
     family = attempt.response_family if attempt else ""
     is_sent = attempt is not None and attempt.status is AttemptStatus.DECLINED
     if family == "technical" and not is_sent:
@@ -127,31 +155,38 @@ def _refused(result: PaymentResult) -> Outcome:
     if family in _NOT_AUTHENTICATED:
         urls = ("vads_url_refused", "vads_url_return")
         return Outcome("REFUSED", "05", "", urls, attempt, threeds_failed=True)
-    code = _iso_code(attempt)
+    code = _auth_result(attempt)
     if code == "02":
         return Outcome("REFUSED", "02", "02", ("vads_url_referral", "vads_url_refused", "vads_url_return"), attempt)
     return Outcome("REFUSED", "05", code, ("vads_url_refused", "vads_url_return"), attempt)
 
 
-def _iso_code(attempt: AttemptResult | None) -> str:
-    """Give the card network's answer (ISO 8583 field 39) where this protocol has room for it: two digits."""
+def _auth_result(attempt: AttemptResult | None) -> str:
+    """Give the card network's refusal (ISO 8583 field 39) in the words of the guide's table; empty when it said nothing."""
     code = attempt.response_code if attempt else ""
-    return code if len(code) == 2 and code.isascii() and code.isdigit() else ""
+    if not code or code == "00":
+        return ""
+    return code if code in AUTH_RESULTS else _NEAREST.get(code, _DO_NOT_HONOUR)
 
 
 def threeds_of(outcome: Outcome) -> dict[str, str]:
     """Give the ``vads_threeds_`` fields: what the cardholder's bank said, and what proof there is of it.
 
-    The cryptogram, its algorithm and the transaction id stay with the acquirer: their fields are empty.
+    An attempt stands for a card whose holder is not enrolled, unless it leaves the merchant unprotected: then nothing
+    could be asked. The cryptogram, its algorithm and the transaction id stay with the acquirer: their fields are empty.
     """
     attempt = outcome.attempt
     flow = attempt.flow if attempt else ""
+    if attempt and flow == "attempted" and attempt.eci in _NO_PROOF:
+        flow = "unavailable"
+    enrolled = {"": "", "unavailable": "U", "attempted": "N"}.get(flow, "Y")
     status = {"frictionless": "Y", "challenge": "Y", "attempted": "A", "unavailable": "U", "refused": "N"}.get(flow, "")
     status = "N" if outcome.threeds_failed else status
     is_proof = status in ("Y", "A")
+    kind = "CHALLENGE" if flow == "challenge" else "FRICTIONLESS"
     return {
-        "enrolled": {"": "", "unavailable": "U"}.get(flow, "Y"),
-        "auth_type": {"": "", "unavailable": "", "challenge": "CHALLENGE"}.get(flow, "FRICTIONLESS"),
+        "enrolled": enrolled,
+        "auth_type": kind if enrolled == "Y" else "",
         "eci": attempt.eci if attempt and is_proof else "",
         "xid": "",
         "cavvAlgorithm": "",

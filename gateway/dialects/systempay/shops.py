@@ -34,13 +34,16 @@ Password = Annotated[str, StringConstraints(pattern=r"^[!-~]{8,128}$")]
 class Rules(Table):
     """Which ends of a payment are told by a notification; each is enabled separately in a shop's back office.
 
-    :ivar end: accepted or refused
+    :ivar end: accepted or refused, once the payer can try no further card
+    :ivar tries: each refused card while the payer may still try another; clients that take a refusal for an end lose the
+        acceptance after it
     :ivar abandon: cancelled, or the session ran out
     :ivar batch: the money was paid out (status ``CAPTURED``); most shops read it as a second payment
     :ivar back_office: money given back by the staff (``operation_type`` ``CREDIT``); the same caution
     """
 
     end: bool = True
+    tries: bool = False
     abandon: bool = True
     batch: bool = False
     back_office: bool = False

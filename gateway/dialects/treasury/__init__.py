@@ -6,10 +6,20 @@ clients of both variants send and read.
 
 from gateway.dialects.treasury.anomalies import Anomalies, Anomaly, Row
 from gateway.dialects.treasury.clients import Client, Clients, Debt, Terms
-from gateway.dialects.treasury.fields import ECHOED, Fields, Variant, Wish, check, check_address, find_client
+from gateway.dialects.treasury.fields import (
+    ACTIVATION,
+    ECHOED,
+    Fields,
+    Variant,
+    Wish,
+    check,
+    check_address,
+    find_client,
+)
 from gateway.dialects.treasury.notices import (
     FORM,
     OUTCOMES,
+    SPARED,
     Notifying,
     form,
     joined,
@@ -19,9 +29,11 @@ from gateway.dialects.treasury.notices import (
 )
 
 __all__ = [
+    "ACTIVATION",
     "ECHOED",
     "FORM",
     "OUTCOMES",
+    "SPARED",
     "Anomalies",
     "Anomaly",
     "Client",

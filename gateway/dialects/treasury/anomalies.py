@@ -3,6 +3,7 @@
 import tomllib
 from importlib.resources import files
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +17,11 @@ TECHNICAL = "999"
 
 _CONFLICT = "R2"
 _UNKNOWN = "P1"
+
+_LOCKED = (
+    "Un paiement de cette dette est déjà en cours. Terminez-le ou annulez-le dans sa fenêtre, ou recommencez "
+    "après {until:%H:%M}."
+)
 
 # Of pages; anything technical is 500.
 _STATUS = {_CONFLICT: 400, _UNKNOWN: 400}
@@ -78,8 +84,8 @@ class Anomalies:
             return self._rows[_CONFLICT]
         return self._rows[_UNKNOWN if isinstance(error, NotFound) else TECHNICAL]
 
-    def page(self, error: GatewayError) -> ErrorPage:
-        """Word a refusal for the payer whose browser met it."""
+    def page(self, error: GatewayError, zone: ZoneInfo) -> ErrorPage:
+        """Word a refusal for the payer whose browser met it; a debt that is being paid is free again at some time."""
         row = self.of(error)
         if isinstance(error, Anomaly):
             return ErrorPage(400, row.code, error.detail, row.libelle.strip())
@@ -87,4 +93,7 @@ class Anomalies:
             return ErrorPage(400, error.faults[0].code, error.faults[0].detail)
         if isinstance(error, StoreBusy):
             return ErrorPage(503, row.code, str(error), row.libelle, {"Retry-After": "5"})
+        if isinstance(error, RequestConflict) and error.until:
+            wording = _LOCKED.format(until=error.until.astimezone(zone))
+            return ErrorPage(_STATUS[_CONFLICT], row.code, str(error), wording)
         return ErrorPage(_STATUS.get(row.code, 500), row.code, str(error), row.libelle.strip())

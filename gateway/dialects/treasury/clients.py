@@ -8,6 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from gateway.core.errors import SettingsError
+from gateway.dialects import House
 from gateway.dialects.book import Table, read_protocol
 from gateway.settings import Merchant
 
@@ -95,8 +96,10 @@ class Clients(Generic[T]):
     Raises :class:`SettingsError` with every fault of their ``protocol`` tables.
     """
 
-    def __init__(self, merchants: Mapping[str, Merchant], terms: type[T]) -> None:
+    def __init__(self, merchants: Mapping[str, Merchant], terms: type[T], house: House) -> None:
         faults: list[str] = []
+        others = (merchant for name, merchant in house.book.items() if name not in merchants)
+        self._elsewhere = frozenset(str(merchant.protocol.get("numcli", "")) for merchant in others)
         self._by_number: dict[str, Client[T]] = {}
         self._by_merchant: dict[str, Client[T]] = {}
         for merchant in merchants.values():
@@ -122,6 +125,10 @@ class Clients(Generic[T]):
     def numbered(self, numcli: str) -> Client[T] | None:
         """Find a client by its number, with or without its leading zeros."""
         return self._by_number.get(numcli.zfill(NUMCLI_LENGTH))
+
+    def is_elsewhere(self, numcli: str) -> bool:
+        """Say whether a number is that of a client of the other variant: a contract is for one of them."""
+        return numcli.zfill(NUMCLI_LENGTH) in self._elsewhere
 
     def of(self, merchant: str) -> Client[T] | None:
         """Find a client by its merchant id; ``None`` when the book lost it since."""

@@ -19,6 +19,9 @@ from gateway.dialects.treasury.clients import NUMCLI_LENGTH, REFERENCES, Client,
 # Given back as they came, whatever becomes of the payment: some clients use refdet and objet together as their key.
 ECHOED = ("numcli", "exer", "refdet", "objet", "montant", "mel", "saisie")
 
+# The letter of ``saisie`` for the payments that put a contract into service.
+ACTIVATION = "X"
+
 # Widths of the guide.
 EMAIL_LENGTH_MIN, EMAIL_LENGTH_MAX = 6, 80
 AMOUNT_CENTS_MIN = 100
@@ -40,11 +43,13 @@ class Variant:
 
     :ivar letters: the values of ``saisie``
     :ivar amount_cents_max: the variant's own ceiling; a merchant's may be lower
+    :ivar closed: what a client of the other variant is told
     """
 
     letters: frozenset[str]
     amount_cents_max: int
     is_email_required: bool
+    closed: str = "T2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Wish(Generic[T]):
     """
 
     client: Client[T]
+    letter: str
     reference: str
     year: str
     label: str
@@ -83,7 +89,7 @@ class Wish(Generic[T]):
 def check(fields: Fields, variant: Variant, clients: Clients[T]) -> Wish[T]:
     """Check everything but the addresses. Raises :class:`Anomaly` for the first thing wrong."""
     letter = _letter(fields, variant)
-    client = find_client(fields.get("numcli", "T1"), clients)
+    client = find_client(fields.get("numcli", "T1"), variant, clients)
     if letter == "T" and client.merchant.mode is not Mode.TEST:
         raise Anomaly("S1", "saisie T (test) is for clients in test mode", client.merchant.id)
     try:
@@ -91,6 +97,7 @@ def check(fields: Fields, variant: Variant, clients: Clients[T]) -> Wish[T]:
         reference = _reference(fields, client.terms, year)
         return Wish(
             client=client,
+            letter=letter,
             reference=reference,
             year=year,
             email=_email(fields, variant, client),
@@ -102,11 +109,16 @@ def check(fields: Fields, variant: Variant, clients: Clients[T]) -> Wish[T]:
         raise Anomaly(anomaly.wire_code, anomaly.detail, client.merchant.id) from anomaly
 
 
-def find_client(number: str, clients: Clients[T]) -> Client[T]:
-    """Find a client by its number. Raises :class:`Anomaly`: T1 for what is no number, T2 for nobody's."""
+def find_client(number: str, variant: Variant, clients: Clients[T]) -> Client[T]:
+    """Find a client by its number.
+
+    Raises :class:`Anomaly`: T1 for what is no number, T2 for nobody's, the variant's own for one of the other variant.
+    """
     if not re.fullmatch(rf"[0-9]{{1,{NUMCLI_LENGTH}}}", number):
         raise Anomaly("T1", f"numcli is {NUMCLI_LENGTH} digits")
     client = clients.numbered(number)
+    if client is None and clients.is_elsewhere(number):
+        raise Anomaly(variant.closed, "this numcli is that of a client of the other variant")
     if client is None:
         raise Anomaly("T2", "no merchant of this variant has this numcli")
     return client

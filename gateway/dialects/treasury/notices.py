@@ -40,20 +40,24 @@ OUTCOMES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# A page that is open keeps its debt; one on which a card was refused gives it up to whoever asks anew.
+SPARED = frozenset({"card", "challenge", "review"})
+
 T = TypeVar("T", bound=Terms)
 
 
 class Notifying(Generic[T]):
     """The part of a dialect that tells a client's server how a payment ended.
 
-    The form carries no signature: these protocols have none, and clients compare its names exactly.
+    The form carries no signature: these protocols have none, and clients compare its names exactly. Headers beside it
+    prove it to whoever holds the merchant's native keys, and tell the time with its zone.
     """
 
     body_max = 16 * 1024
     popup = True
     weaknesses: tuple[str, ...] = (
         "requests are not signed: whoever knows the numcli can open a payment, of any amount where there is no ledger",
-        "notifications are not signed: take them from this server's address only, and compare the amount",
+        "notifications are signed in headers alone, which few clients of these protocols check: compare the amount",
     )
 
     def __init__(self, clients: Clients[T], house: House) -> None:
@@ -68,6 +72,10 @@ class Notifying(Generic[T]):
         """Give the address of the request, or the book's when the request gave none."""
         client = self._clients.of(result.request.merchant)
         return result.request.notify_url or (client.merchant.notify_url if client else "")
+
+    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+        """Tell nobody else."""
+        return ()
 
     def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
         """Post the form, in the body or the query as the client's terms say.
@@ -84,13 +92,14 @@ class Notifying(Generic[T]):
         except ValueError as error:
             raise DeliveryFailed("the client gave no usable address", again=False) from error
         headers = {"content-type": FORM, "user-agent": f"Guichet/{__version__}"}
+        headers |= self._house.sign(result.request.merchant, this)
         return HttpCall("POST", address.path, address.query, headers, b"" if place == "query" else this.body, url)
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - bodies range from nothing to a sentence
         """Take any 2xx and 3xx for a receipt: several portals answer with a redirection to a page for people."""
         return 200 <= status < 400
 
-    def retry_at(self, tries: int, now: datetime) -> datetime | None:
+    def retry_at(self, tries: int, now: datetime, *, merchant: str = "") -> datetime | None:  # noqa: ARG002
         """Give the next try: 1, 5 and 30 minutes and 2 hours later, then five nights, then none."""
         if tries > len(PAUSES) + NIGHTS:
             return None
