@@ -1,0 +1,107 @@
+"""Drill: no worker for an hour, then one: everything is told, each payment's news in order, and nobody new waits for it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from statistics import quantiles
+
+import pytest
+
+from gateway.channels import Notice
+from gateway.core.money import Money
+from gateway.dialects import Refund, Signed, Which
+from gateway.outbox import Deliverer
+from gateway.parts import Parts
+from gateway.store.wake import Bell
+from gateway.worker import Worker
+from tests.factories import CHALLENGE, FRICTIONLESS, enter, open_payment, pay
+from tests.support.clock import Clock
+from tests.support.figures import record
+from tests.support.scale import scaled
+from tests.support.server import wait_until
+
+# A portal answers about so fast.
+_ANSWER_SECONDS = 0.01
+_FRESH = 10
+_MERCHANT = "mairie-demo"
+
+
+@dataclass
+class Told:
+    """Every channel at once; notes what came when."""
+
+    name: str = "all"
+    came: dict[tuple[str, str], float] = field(default_factory=dict)
+    orders: dict[str, list[int]] = field(default_factory=dict)
+    confirmations: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+        time.sleep(_ANSWER_SECONDS)
+        with self._lock:
+            self.came.setdefault((notice.result.id, notice.channel), time.monotonic())
+            if notice.channel == "confirmation":
+                self.confirmations += 1
+                self.orders.setdefault(notice.result.id, []).append(notice.event.seq)
+
+
+@contextmanager
+def one_worker(parts: Parts, told: Told) -> Iterator[None]:
+    """Run one worker beside the body."""
+    bell = Bell(parts.store.engine, parts.settings.var / "wake")
+    names = ("confirmation", "payer_mail", "merchant_mail", "alarm_mail", "sms")
+    deliverer = Deliverer(parts.store, dict.fromkeys(names, told), parts.now, outbox=parts.outbox, on_done=bell.ring)
+    worker = Worker(parts.store, parts.checkout, deliverer, bell, parts.now)
+    thread = threading.Thread(target=worker.work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join(30)
+
+
+def pile_up(parts: Parts, number: int) -> None:
+    """Have people pay and get a part back, with nobody to tell it: ``number`` events for one portal."""
+    for n in range(number // 2):
+        payment = pay(parts, open_payment(parts, email=f"payer{n}@example.org"))
+        signed = Signed(_MERCHANT, f"refund-{payment.id}", "digest")
+        parts.checkout.refunding.refund(Refund(Which(payment=payment.id), Money(100), signed, ""), "native")
+
+
+def _waited(parts: Parts, told: Told, n: int) -> float:
+    """Pay at another portal, and say how long the first news took: a code by SMS, or that portal's confirmation."""
+    payment = open_payment(parts, notify_url="http://127.0.0.1:8001/other", email=f"fresh{n}@example.org")
+    enter(parts, payment, CHALLENGE if n % 2 else FRICTIONLESS)
+    channel = "sms" if n % 2 else "confirmation"
+    asked = time.monotonic()
+    if channel == "confirmation":
+        parts.checkout.settling.authorise(payment.id)
+    wait_until(lambda: (payment.id, channel) in told.came, seconds=60)
+    return told.came[payment.id, channel] - asked
+
+
+@pytest.mark.nightly_too
+@pytest.mark.timeout(3000)
+def test_one_worker_catches_up_and_keeps_nobody_new_waiting(parts: Parts, clock: Clock) -> None:
+    number, told = scaled(100, 5000), Told()
+    pile_up(parts, number)
+    clock.advance(hours=1)
+    began = time.monotonic()
+
+    with one_worker(parts, told):
+        waits = [_waited(parts, told, n) for n in range(_FRESH)]
+        wait_until(lambda: told.confirmations >= number + _FRESH // 2, seconds=600)
+        caught_up = time.monotonic() - began
+
+    slowest = quantiles(waits, n=20)[-1]
+    record("an hour without a worker", events=number, seconds=round(caught_up, 1), fresh_p95=round(slowest, 2))
+    assert caught_up < 600
+    assert slowest < 5
+    orders = [order for order in told.orders.values() if len(order) > 1]
+    assert len(orders) == number // 2
+    assert all(before < after for order in orders for before, after in pairwise(order))
