@@ -14,6 +14,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.acquirers import cards
+from gateway.acting import Actor, become
 from gateway.clock import utc_now
 from gateway.metrics import REQUESTS, SECONDS
 from gateway.parts import Parts, build, load_settings
@@ -27,10 +28,15 @@ from gateway.web.rendering import init_rendering
 from gateway.web.signatures import Refusals
 from gateway.web.testkit import make_testkit
 from gateway.web.tickets import tickets
+from gateway.web.visitors import SESSION_LIFE
 
 log = logging.getLogger(__name__)
 
-_BODY_MAX = 64 * 1024
+# A card or a code is far less; merchants' protocols, each with its own limit, need more.
+_BODY_MAX = 16 * 1024
+
+# Counted by name (RFC 9110 section 9.3, RFC 5789).
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -61,6 +67,7 @@ def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: S
         faults=parts.faults,
         figures=parts.figures,
         worded=parts.worded,
+        auditor=parts.auditor,
         explain=refusals.add if settings.is_test_kit_on else lambda _: None,
     )
     init_rendering(app, home)
@@ -75,6 +82,7 @@ def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: S
         testkit = make_testkit(parts.inbox, cards.load(home / "config/test_cards.toml"), refusals)
         csrf.exempt(testkit)
         app.register_blueprint(testkit)
+    _introduce(app)
     _measure(app)
     if settings.web.proxies:
         hops = settings.web.proxies
@@ -90,11 +98,14 @@ def _configure(app: Flask, parts: Parts, *, is_https: bool) -> None:
     app.config.update(
         SECRET_KEY=newest,
         SECRET_KEY_FALLBACKS=older,
+        # All of them too, oldest first: a form that was shown before a rotation is sent after it.
+        WTF_CSRF_SECRET_KEY=[*older, newest],
         SESSION_COOKIE_NAME="__Host-guichet" if is_https else "guichet",
         SESSION_COOKIE_SECURE=is_https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_PATH="/",
+        PERMANENT_SESSION_LIFETIME=SESSION_LIFE,
         MAX_CONTENT_LENGTH=_BODY_MAX,
         MAX_FORM_MEMORY_SIZE=_BODY_MAX,
         MAX_FORM_PARTS=30,
@@ -105,6 +116,18 @@ def _configure(app: Flask, parts: Parts, *, is_https: bool) -> None:
     )
 
 
+def _introduce(app: Flask) -> None:
+    """Say who acts during a request, as far as the address tells; the entry says it better once it has read."""
+
+    @app.before_request
+    def _begin() -> None:
+        become(Actor("payer" if request.blueprint in ("pages", "tickets") else "caller", request.remote_addr or ""))
+
+    @app.teardown_request
+    def _end(_error: BaseException | None) -> None:
+        become(None)
+
+
 def _measure(app: Flask) -> None:
     @app.before_request
     def _start() -> None:
@@ -113,6 +136,8 @@ def _measure(app: Flask) -> None:
     @app.after_request
     def _count(response: Response) -> Response:
         endpoint = request.endpoint or "none"
-        REQUESTS.labels(endpoint, request.method, response.status_code).inc()
+        # Any word may stand where a method belongs, as many as a caller likes, and a card number too.
+        method = request.method if request.method in _METHODS else "other"
+        REQUESTS.labels(endpoint, method, response.status_code).inc()
         SECONDS.labels(endpoint).observe(monotonic() - g.get("started", monotonic()))
         return response

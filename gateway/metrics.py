@@ -21,6 +21,11 @@ SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 DELIVERIES = Counter("guichet_deliveries", "Notices brought out, tried again or given up", ["channel", "outcome"])
+WITHHELD = Counter("guichet_cards_withheld", "Cards the bank was not asked about, by the limit passed", ["limit"])
+ALARMS = Counter("guichet_alarms", "Alarms raised", ["kind"])
+
+SCRUBBED = Counter("guichet_scrubbed", "Card numbers kept out of the log, by who was about to write one: each is a fault",
+                   ["logger"])  # fmt: skip
 
 
 class _Given:

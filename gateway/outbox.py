@@ -7,9 +7,8 @@ out at least once, always with the same id and the same body, and in order per p
 
 import logging
 import random
-import secrets
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,8 +22,10 @@ from gateway.core.errors import DeliveryFailed
 from gateway.core.payment import Event, PaymentResult
 from gateway.dialects import Dialect
 from gateway.dialects.schedule import after
+from gateway.lanes import MEANS, Lane, Means
 from gateway.metrics import DELIVERIES
 from gateway.store import Store, Transaction
+from gateway.store.endpoints import address_of
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ _RETRY_AFTER_MAX = _HOUR
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
 LEASE = timedelta(seconds=60)
 AT_ONCE = 32
+SLOW_AT_ONCE = 96
 CODES_AT_ONCE = 8
 PER_TARGET = 2
 
@@ -62,8 +64,12 @@ _NEWS = frozenset(
         "payment.cancelled",
         "payment.expired",
         "payment.refunded",
+        "refund.requested",
+        "refund.refused",
+        "instalment.paid",
         "attempt.captured",
         "attempt.declined",
+        "attempt.not_authenticated",
     }
 )
 _RECEIPTS = frozenset({"payment.succeeded", "payment.refunded"})
@@ -106,13 +112,13 @@ class Outbox:
             self.promise(tx, payment_id, event, Parcel(channel, target))
         try:
             spoken = self._dialects[dialect]
-            due_at, target = spoken.due(result, event), spoken.target(result)
-            body = spoken.confirmed(result, event) if due_at is not None and target else b""
+            due_at, targets = spoken.due(result, event), _targets(spoken, result)
+            body = spoken.confirmed(result, event) if due_at is not None and targets else b""
         except Exception:
             # Money that moved is written down whatever a dialect makes of it; a person must tell the merchant.
             log.exception("no words for a notice", extra={"payment": result.id, "notice": event.id})
             return
-        if due_at is not None and target:
+        for target in targets if due_at is not None else ():
             self.promise(tx, payment_id, event, Parcel("confirmation", target, body), due_at)
 
     def _receipts(self, result: PaymentResult, event: Event) -> list[tuple[str, str]]:
@@ -122,18 +128,22 @@ class Outbox:
         managers = self._managers.get(result.request.merchant, ())
         return [*payer, *(("merchant_mail", manager) for manager in managers)]
 
-    def retry_at(self, dialect: str, tries: int, now: datetime) -> datetime | None:
-        """Say when a confirmation of ``dialect`` that failed ``tries`` times goes out again."""
-        return self._dialects[dialect].retry_at(tries, now)
+    def retry_at(self, dialect: str, merchant: str, tries: int, now: datetime) -> datetime | None:
+        """Say when a confirmation in ``dialect`` to ``merchant`` that failed ``tries`` times goes out again."""
+        return self._dialects[dialect].retry_at(tries, now, merchant=merchant)
 
     def raise_alarm(self, tx: Transaction, row: Row[Any], reason: str) -> None:
         """Promise the merchant's managers to be told that a confirmation was given up; once per event."""
-        result = tx.payments.result(tx.payments.by_id(row.payment_id))
+        # Taken, for two addresses of one event may be given up at once.
+        result = tx.payments.result(tx.payments.take_by_id(row.payment_id))
         event = next(event for event in result.events if event.id == row.event_id)
-        body = alarm_text(result, row.target, reason)
-        for manager in self._managers.get(result.request.merchant, ()):
+        self.alarm(tx, row.payment_id, event, alarm_text(result, row.target, reason))
+
+    def alarm(self, tx: Transaction, payment_id: int, event: Event, body: bytes) -> None:
+        """Promise the merchant's managers to be told what needs a person, once per event; the first line is the subject."""
+        for manager in self._managers.get(tx.payments.by_id(payment_id).merchant_id, ()):
             if not tx.notices.is_promised("alarm_mail", manager, event.id):
-                self.promise(tx, row.payment_id, event, Parcel("alarm_mail", manager, body))
+                self.promise(tx, payment_id, event, Parcel("alarm_mail", manager, body))
 
     def promise(
         self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel, due_at: datetime | None = None
@@ -146,30 +156,11 @@ class Outbox:
             event_id=event.id,
             channel=parcel.channel,
             target=parcel.target,
+            endpoint=address_of(parcel.target) if parcel.channel == "confirmation" else "",
             body=parcel.body,
             next_at=due_at or event.at,
             created_at=event.at,
         )
-
-
-class Lane:
-    """A pool of threads for one kind of notices, and what it is busy with."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self.name, self._size = name, size
-        self.pool = ThreadPoolExecutor(size, thread_name_prefix=name)
-        self.busy: set[Future[None]] = set()
-
-    def free(self) -> int:
-        """Say how many more it can take."""
-        self.busy = {future for future in self.busy if not future.done()}
-        return self._size - len(self.busy)
-
-    def submit(self, task: Callable[[], None], on_done: Callable[[], None]) -> None:
-        """Have a thread do ``task``, then call ``on_done``."""
-        future = self.pool.submit(task)
-        self.busy.add(future)
-        future.add_done_callback(lambda _: on_done())
 
 
 class Deliverer:
@@ -180,7 +171,7 @@ class Deliverer:
     :param on_done: called when a delivery has ended: the next in line of its payment may be due
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each a collaborator of its own
         self,
         store: Store,
         channels: Mapping[str, Channel],
@@ -188,14 +179,16 @@ class Deliverer:
         *,
         outbox: "Outbox",
         on_done: Callable[[], None] = lambda: None,
+        means: Means = MEANS,
     ) -> None:
         self._store, self._channels, self._now, self._outbox, self._on_done = store, channels, now, outbox, on_done
+        self._chance = means.chance
         # Codes have threads of their own: a code waits for nobody's slow portal.
-        self._lanes = (Lane("codes", CODES_AT_ONCE), Lane("others", AT_ONCE))
+        self._lanes = (Lane("codes", CODES_AT_ONCE, means.pool), Lane("others", AT_ONCE, means.pool, SLOW_AT_ONCE))
 
     def deliver_due(self) -> int:
         """Claim what is due and hand it to the pools; returns how many were claimed, without waiting for them."""
-        lease, now = secrets.token_hex(8), self._now()
+        lease, now = self._chance.randbytes(8).hex(), self._now()
         claimed = 0
         for lane in self._lanes:
             free = lane.free()
@@ -237,6 +230,8 @@ class Deliverer:
         else:
             with self._store.transaction() as tx:
                 tx.notices.finish(row.id, lease, self._now(), reply or "")
+                if row.endpoint:
+                    tx.endpoints.works(row.endpoint)
             DELIVERIES.labels(row.channel, "delivered").inc()
             log.info("notice delivered", extra={"notice": row.event_id, "channel": row.channel, "tries": row.tries})
 
@@ -263,15 +258,21 @@ class Deliverer:
         if error.again and next_at is not None:
             with self._store.transaction() as tx:
                 tx.notices.postpone(row.id, lease, next_at, str(error), error.reply)
+                self._note_failure(tx, row)
             DELIVERIES.labels(row.channel, "postponed").inc()
             log.warning("notice will be tried again", extra=facts)
             return
         with self._store.transaction() as tx:
             if tx.notices.bury(row.id, lease, str(error), error.reply) and row.channel == "confirmation":
                 self._outbox.raise_alarm(tx, row, str(error))
+            self._note_failure(tx, row)
         DELIVERIES.labels(row.channel, "dead").inc()
         # A code that came too late is nobody's loss: the payer has asked for another, or gone.
         log.log(logging.INFO if row.channel == "sms" else logging.ERROR, "notice is dead", extra=facts)
+
+    def _note_failure(self, tx: Transaction, row: Row[Any]) -> None:
+        if row.endpoint and tx.endpoints.fails(row.endpoint, self._now()):
+            log.warning("endpoint paused", extra={"notice": row.event_id, "tries": row.tries})
 
     def _next_at(self, row: Row[Any], error: DeliveryFailed) -> datetime | None:
         """Say when to try again; ``None`` when this was the last try.
@@ -283,17 +284,22 @@ class Deliverer:
             return None
         if error.retry_after_seconds is not None:
             return now + timedelta(seconds=min(max(error.retry_after_seconds, 1), _RETRY_AFTER_MAX))
-        return spread(planned, now)
+        return spread(planned, now, self._chance)
 
     def _planned(self, row: Row[Any], tries: int) -> datetime | None:
         if row.channel != "confirmation":
             return after(SCHEDULES[row.channel], tries, self._now())
         with self._store.reading() as tx:
-            dialect = tx.payments.by_id(row.payment_id).dialect
-        return self._outbox.retry_at(dialect, tries, self._now())
+            payment = tx.payments.by_id(row.payment_id)
+        return self._outbox.retry_at(payment.dialect, payment.merchant_id, tries, self._now())
 
 
-def spread(planned: datetime, now: datetime) -> datetime:
+def _targets(dialect: Dialect, result: PaymentResult) -> tuple[str, ...]:
+    """List the addresses to be told, each once."""
+    return tuple(filter(None, dict.fromkeys((dialect.target(result), *dialect.copies(result)))))
+
+
+def spread(planned: datetime, now: datetime, chance: random.Random = MEANS.chance) -> datetime:
     """Give a moment shortly after ``planned``: up to a tenth of the wait, half a minute at most."""
     longest = min((planned - now).total_seconds() * _JITTER, _JITTER_SECONDS_MAX)
-    return planned + timedelta(seconds=random.uniform(0, longest))  # noqa: S311 - not a secret
+    return planned + timedelta(seconds=chance.uniform(0, longest))

@@ -18,6 +18,7 @@ from gateway import migrations
 from gateway import settings as settings_
 from gateway.acquirers import Acquirer, cards
 from gateway.acquirers.simulator import Simulator
+from gateway.audit import Anchors, Auditor, Sealer
 from gateway.channels import Channel
 from gateway.channels.inbox import Inbox
 from gateway.channels.sealed import Seal, SealedChannel
@@ -32,11 +33,11 @@ from gateway.dialects.payline import PaylineDialect
 from gateway.dialects.spplus import SpplusDialect
 from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.tipi import TipiDialect
-from gateway.keys import Keys
+from gateway.keys import Keys, list_keys
 from gateway.links import Links
 from gateway.outbox import Deliverer, Outbox
 from gateway.settings import Merchant, Settings
-from gateway.store import Store, open_engine, wake
+from gateway.store import Pen, Store, open_engine, wake
 
 # Every dialect but the native one, which alone needs the key files.
 DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {
@@ -46,6 +47,8 @@ DIALECTS: Mapping[str, Callable[[Mapping[str, Merchant], House], Dialect]] = {
     "spplus": SpplusDialect,
     "systempay": SystempayDialect,
 }
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Three missed beats of the worker (it beats every five seconds) and a margin.
 _WORKER_SILENCE = timedelta(seconds=20)
@@ -64,12 +67,37 @@ class Parts:
     links: Links
     seal: Seal
     inbox: Inbox
+    auditor: Auditor
     now: Callable[[], datetime]
 
     def deliverer(self, on_done: Callable[[], None] = lambda: None) -> Deliverer:
         """Make the part of a worker that carries notices out."""
         channels = {channel.name: channel for channel in _channels(self)}
         return Deliverer(self.store, channels, self.now, outbox=self.outbox, on_done=on_done)
+
+    def anchors(self) -> Anchors:
+        """Open the notes of how long the audit chain was."""
+        path = self.settings.var / "audit/anchors.jsonl"
+        return Anchors(path, sign=self.keys.sign_anchor, read=self.keys.read_anchor, now=self.now)
+
+    def pen(self) -> Pen:
+        """Make what the audit log is written with, of the keys as they are now."""
+        return Pen(self.keys.secrets("audit"), self.now)
+
+    def sealer(self) -> Sealer:
+        """Make the part of a worker that keeps the audit chain."""
+        return Sealer(self.store, self.anchors())
+
+    def book(self) -> Mapping[str, Mapping[str, object]]:
+        """Tell what this server was told of merchants and keys, without a secret: what a dialect needs is a digest."""
+        merchants = {}
+        for merchant in self.settings.merchants.values():
+            digest = self.store.pen.mac(repr(sorted(merchant.protocol.items())).encode())[:16]
+            merchants[f"merchant {merchant.id}"] = merchant.model_dump(mode="json", exclude={"protocol"}) | {
+                "protocol": digest
+            }
+        listed = list_keys(self.settings.home / "keys")
+        return merchants | {f"key {key.path.name}": {"owner": key.owner, "id": key.kid} for key in listed}
 
     def worded(self, result: PaymentResult) -> PaymentResult:
         """Set the words of the payment's own dialect beside ours in its history (the fact ``dialect_code``)."""
@@ -86,7 +114,9 @@ class Parts:
             if not migrations.is_current(self.store.engine):
                 return ("database: the schema is not current; run `guichet db upgrade`",)
             with self.store.transaction() as tx:
-                tx.notices.beat("readyz", datetime(1970, 1, 1, tzinfo=UTC))
+                # Old enough to be nobody's heartbeat, and another moment each time: a row that stays as it was is one
+                # SQLite does not write, so that a full disk or a failing one would not be noticed.
+                tx.notices.beat("readyz", _LONG_AGO + timedelta(microseconds=secrets.randbelow(10**10)))
                 beat = tx.notices.last_beat()
         except (StoreBusy, OSError, SQLAlchemyError):
             return ("database: no answer",)
@@ -97,7 +127,14 @@ class Parts:
     def figures(self) -> Mapping[str, Mapping[str, int]]:
         """Count what needs watching."""
         with self.store.reading() as tx:
-            return {"notices": tx.notices.count_by_state(), "attempts": tx.attempts.count_by_status()}
+            return {
+                "notices": tx.notices.count_by_state(),
+                "attempts": tx.attempts.count_by_status(),
+                "endpoints": {"paused": tx.endpoints.count_paused()},
+                "oldest_seconds": tx.watch.ages(self.now()),
+                "cards_lately": tx.watch.cards(self.now()),
+                **tx.watch.checks(self.now()),
+            }
 
 
 def load_settings(home: Path) -> Settings:
@@ -111,7 +148,8 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
     keys = Keys.load(settings.home / "keys", now())
     dialects = _dialects(settings, keys)
     engine = open_engine(settings.sqlalchemy_url)
-    store = Store(engine, {merchant.id: merchant.payee for merchant in settings.merchants.values()})
+    payees = {merchant.id: merchant.payee for merchant in settings.merchants.values()}
+    store = Store(engine, payees, Pen(keys.secrets("audit"), now))
     managers = {merchant.id: merchant.managers for merchant in settings.merchants.values()}
     bell = wake.caller(engine, settings.var / "wake")
     outbox = Outbox(store, dialects=dialects, managers=managers, now=now, wake=bell)
@@ -123,6 +161,9 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
         merchants=settings.merchants,
         now=now,
         code_key=keys.secrets("code")[-1],
+        old_code_keys=keys.secrets("code")[:-1],
+        card_key=keys.secrets("card")[-1],
+        limits=settings.limits,
         seal=seal.seal,
         host=urlsplit(settings.base_url).hostname or "",
         zone=ZoneInfo(settings.timezone),
@@ -137,6 +178,7 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
         links=Links(settings.base_url, keys.secrets("page"), keys.secrets("ticket")),
         seal=seal,
         inbox=Inbox(settings.var / "inbox"),
+        auditor=Auditor(store, now),
         now=now,
     )
 
@@ -146,7 +188,11 @@ def _dialects(settings: Settings, keys: Keys) -> dict[str, Dialect]:
 
     Raises :class:`SettingsError` with every fault.
     """
-    house = House(settings.base_url, ZoneInfo(settings.timezone), settings.loopback_callbacks, secrets.token_bytes)
+    zone, loopback_allowed = ZoneInfo(settings.timezone), settings.loopback_callbacks
+    native = _native(settings, keys)
+    house = House(
+        settings.base_url, zone, loopback_allowed, secrets.token_bytes, book=settings.merchants, sign=native.sign_notice
+    )
     speakers: dict[str, dict[str, Merchant]] = {name: {} for name in ("native", *DIALECTS)}
     faults: list[str] = []
     for merchant in settings.merchants.values():
@@ -155,8 +201,7 @@ def _dialects(settings: Settings, keys: Keys) -> dict[str, Dialect]:
         else:
             known = ", ".join(speakers)
             faults.append(f"config/merchants.toml: merchants.{merchant.id}.dialect: unknown; choose among {known}")
-    dialects: dict[str, Dialect] = {}
-    dialects["native"] = _native(settings, keys)
+    dialects: dict[str, Dialect] = {"native": native}
     for name, make in DIALECTS.items():
         try:
             dialects[name] = make(speakers[name], house)

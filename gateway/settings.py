@@ -73,6 +73,42 @@ class WebSettings(_Table):
     metrics_token: str = Field("", description="who may read /metrics; empty: only this machine")
 
 
+class LimitSettings(_Table):
+    """How many cards, codes and calls are too many; whoever passes a limit is told nothing of it.
+
+    :ivar factor: development only: multiplies every figure but those of one page, for a machine where all payers come
+        from one address and test cards are refused on purpose
+    """
+
+    factor: int = Field(1, ge=1, le=1_000_000)
+    cards_per_page: int = Field(10, ge=1, le=100)
+    cards_per_address: int = Field(10, ge=1, description="within ten minutes")
+    cards_per_address_day: int = Field(30, ge=1)
+    refusals_per_card_hour: int = Field(3, ge=1)
+    refusals_per_card_day: int = Field(10, ge=1)
+    refusals_per_address_day: int = Field(5, ge=1, description="while the merchant is under attack")
+    guesses_per_card_day: int = Field(25, ge=5, description="wrong one-time codes, of a million possible ones")
+    codes_per_phone_hour: int = Field(6, ge=1)
+    codes_per_block_hour: int = Field(60, ge=1, description="telephone numbers that differ in the last four digits")
+    posts_per_second: int = Field(15, ge=1, description="by one merchant's programs")
+    attack_cards: int = Field(20, ge=2, description="from so many cards in ten minutes on, refusals may be an attack")
+    attack_percent: int = Field(30, ge=1, le=99)
+    range_cards: int = Field(15, ge=2, description="the same for cards that share their first eight digits")
+    range_percent: int = Field(80, ge=1, le=99)
+
+    @property
+    def scaled(self) -> "LimitSettings":
+        """The figures as they are meant, the factor taken in."""
+        kept = ("factor", "cards_per_page", "attack_percent", "range_percent")
+        figures = self.model_dump(exclude=set(kept))
+        return self.model_copy(update={"factor": 1, **{name: n * self.factor for name, n in figures.items()}})
+
+
+# A payer may contest a debit for 13 months (Code monétaire et financier, L133-24), and a deferred-debit card adds two: the
+# term the CNIL gives for proofs of card payments. The accounts themselves are the merchant's, and keep their own terms.
+RETENTION_MONTHS = 15
+
+
 class Merchant(_Table):
     """One payee: who it is, what it may ask for, and where its answers may go."""
 
@@ -101,6 +137,9 @@ class Merchant(_Table):
     allow_repeat: bool = False
     retry_lock_minutes: int = Field(0, ge=0, le=1440)
     remittance: Literal["at_once", "evening"] = "at_once"
+    retention_months: int = Field(
+        RETENTION_MONTHS, ge=13, le=120, description="then what tells of the payer is blanked"
+    )
 
     @property
     def payee(self) -> Payee:
@@ -129,6 +168,7 @@ class Settings(_Table):
     smtp: SmtpSettings = SmtpSettings()
     sms: SmsSettings = SmsSettings()
     web: WebSettings = WebSettings()
+    limits: LimitSettings = LimitSettings()
     merchants: dict[str, Merchant] = Field(default_factory=dict)
 
     @field_validator("base_url")
@@ -159,6 +199,8 @@ class Settings(_Table):
             )
         if self.loopback_callbacks:
             faults.append("loopback_callbacks: true beside a production merchant; remove it")
+        if self.limits.factor > 1:
+            faults.append("limits.factor: the limits of a test machine beside a production merchant; remove it")
         if self.base_url.startswith("http://"):
             faults.append("base_url: plain http beside a production merchant; use https")
         return faults

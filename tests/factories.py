@@ -8,6 +8,7 @@ from gateway.parts import Parts
 
 # Our own published cards (config/test_cards.toml), by what they do.
 FRICTIONLESS = "4242424242424242"
+MASTERCARD = "2223003122003222"
 CHALLENGE = "4000000000003220"
 CO_BADGED_CHALLENGE = "4970100500010000"
 FUNDS = "4000000000510000"

@@ -1,23 +1,27 @@
 """The verbs of the checkout against real databases and the simulated bank."""
 
 import pytest
+from sqlalchemy import select
 
 from gateway.checkout import Stage
 from gateway.core.errors import CardRefused, RequestConflict, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Kind, Status
 from gateway.parts import Parts
+from gateway.store import tables as t
 from tests.factories import (
     CHALLENGE,
     CO_BADGED_CHALLENGE,
     FRICTIONLESS,
     FUNDS,
+    MASTERCARD,
     REFUSED_BY_3DS,
     SILENT_APPROVED,
     SILENT_DECLINED,
     SILENT_LOST,
     a_request,
     an_open,
+    deliver,
     enter,
     open_payment,
     pay,
@@ -43,6 +47,15 @@ class TestOpening:
 
         assert (created, created_again) == (True, False)
         assert again.id == first.id
+
+    def test_a_request_heard_again_after_its_payment_is_over_opens_no_other(self, parts: Parts) -> None:
+        command = an_open()
+        first, _ = parts.checkout.opening.open(command, "native")
+        parts.checkout.paying.cancel(first.id)
+
+        again, created = parts.checkout.opening.open(command, "native")
+
+        assert (again.id, created) == (first.id, False)
 
     def test_a_jti_cannot_carry_another_request(self, parts: Parts) -> None:
         parts.checkout.opening.open(an_open(jti="jti-one", digest="a"), "native")
@@ -148,6 +161,24 @@ class TestPaying:
         with pytest.raises(WrongStatus):
             parts.checkout.paying.answer_challenge(payment.id, code)
 
+    def test_a_guess_is_counted_on_disk_before_it_is_compared(
+        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        counted = []
+
+        def is_code(*_: object) -> bool:
+            with parts.store.reading() as tx:
+                counted.append(tx.connection.execute(select(t.challenge.c.tries)).scalar_one())
+            return False
+
+        monkeypatch.setattr("gateway.checkout.paying.is_code", is_code)
+        for _ in range(2):
+            parts.checkout.paying.answer_challenge(payment.id, "000000")
+
+        assert counted == [1, 2]
+
     def test_a_code_dies_after_five_minutes(self, parts: Parts, clock: Clock) -> None:
         payment = open_payment(parts)
         enter(parts, payment, CHALLENGE)
@@ -174,6 +205,28 @@ class TestPaying:
         assert new == old or not parts.checkout.paying.answer_challenge(payment.id, old)
         assert parts.checkout.paying.answer_challenge(payment.id, new)
 
+    def test_a_code_is_sent_three_times_to_the_payers_own_telephone(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts, payer_phone="+33612345678")
+        enter(parts, payment, CHALLENGE)
+        deliver(parts)
+        sent = []
+        for _ in range(3):
+            clock.advance(seconds=61)
+            sent.append(parts.checkout.paying.resend_code(payment.id))
+            deliver(parts)
+
+        messages = parts.inbox.messages(kind="sms", payment=payment.id)
+        assert sent == [True, True, False]
+        assert [message.to for message in messages] == ["+33612345678"] * 3
+
+    def test_without_a_challenge_no_code_is_sent(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        before = parts.checkout.paying.resend_code(payment.id)
+        enter(parts, payment)
+
+        assert not before
+        assert not parts.checkout.paying.resend_code(payment.id)
+
     def test_a_refused_card_then_another_card(self, parts: Parts) -> None:
         payment = open_payment(parts)
         pay(parts, payment, FUNDS)
@@ -199,6 +252,26 @@ class TestPaying:
         assert parts.checkout.opening.told(payment.id).status is Status.FAILED
         assert types(parts, payment.id)[-1] == "payment.refused"
         assert open_payment(parts, reference="FACT-1").is_live
+
+    def test_nothing_that_could_debit_again_is_kept_of_a_refused_card(self, parts: Parts, clock: Clock) -> None:
+        pay(parts, open_payment(parts), FUNDS)
+
+        with parts.store.reading() as tx:
+            (refused,) = tx.connection.execute(select(t.attempt)).all()
+        assert (refused.token, refused.next_at, refused.ended_at) == ("", None, clock.now())
+        assert (refused.response_code, refused.response_family) == ("51", "funds")
+
+    def test_a_page_nobody_looked_at_is_cancelled_too(self, parts: Parts) -> None:
+        payment, _ = parts.checkout.opening.open(an_open(), "native")
+
+        parts.checkout.paying.cancel(payment.id)
+
+        after = parts.checkout.opening.told(payment.id)
+        assert after.status is Status.CANCELLED
+        assert [(event.type, event.facts.get("by")) for event in after.events][1:] == [
+            ("payment.opened", None),
+            ("payment.cancelled", "payer"),
+        ]
 
     def test_cancel_frees_the_debt_at_once(self, parts: Parts) -> None:
         payment = open_payment(parts, reference="FACT-1")
@@ -240,6 +313,19 @@ class TestPaying:
 
         assert (refusal.value.field, refusal.value.rule) == ("cc-number", "scheme")
         assert parts.checkout.opening.told(payment.id).attempts == ()
+
+    def test_other_brands_are_taken_once_a_card_was_refused(self, parts: Parts) -> None:
+        payment = open_payment(parts, schemes=("visa",), schemes_again=("mastercard",))
+        with pytest.raises(CardRefused):
+            enter(parts, payment, MASTERCARD)
+        declined = pay(parts, payment, FUNDS)
+        parts.checkout.paying.change_card(payment.id)
+
+        enter(parts, payment, MASTERCARD)
+
+        told = parts.checkout.opening.told(payment.id)
+        assert (declined.schemes, told.schemes) == (("mastercard",), ("mastercard",))
+        assert [attempt.scheme for attempt in told.attempts] == ["visa", "mastercard"]
 
     def test_a_co_badged_card_is_used_under_the_brand_the_merchant_takes(self, parts: Parts) -> None:
         payment = open_payment(parts, schemes=("visa",))
@@ -330,6 +416,29 @@ class TestAfterwards:
             "attempt.authorising",
             "payment.succeeded",
         ]
+
+    def test_each_event_of_an_attempt_says_of_which(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        parts.checkout.paying.answer_challenge(payment.id, read_code(parts, payment))
+        parts.checkout.settling.authorise(payment.id)
+        pay(parts, payment := open_payment(parts), FUNDS)
+
+        told = parts.checkout.opening.told(payment.id)
+        named = {event.facts.get("attempt") for event in told.events if event.type.startswith("attempt.")}
+
+        assert named == {attempt.id for attempt in told.attempts}
+
+    def test_of_a_card_only_what_may_be_shown_is_stored(self, parts: Parts) -> None:
+        numbers = (FRICTIONLESS, MASTERCARD, CHALLENGE)
+        for number in numbers:
+            enter(parts, open_payment(parts), number)
+
+        with parts.store.reading() as tx:
+            stored = [str(row) for table in t.metadata.sorted_tables for row in tx.connection.execute(select(table))]
+
+        assert [row for row in stored if MASTERCARD[:6] in row and MASTERCARD[-4:] in row]
+        assert [row for row in stored if any(number[:10] in row for number in numbers)] == []
 
     def test_the_amount_asked_of_the_bank_is_the_amount_of_the_request(self, parts: Parts) -> None:
         payment = open_payment(parts, amount=Money(1234))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import responses
+import time_machine
 from click.testing import CliRunner, Result
 
 from gateway.cli import guichet, main
@@ -17,7 +18,7 @@ from tests.support.portal import ORIGIN, Portal
 
 
 @pytest.fixture
-def run(home: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]  # a closure
+def run(home: Path, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]  # a closure
     monkeypatch.setenv("GUICHET_DATABASE_URL", str(parts.settings.database_url))
 
     # The port flags are handed to child processes through the environment; keep them out of the other tests'.
@@ -25,7 +26,9 @@ def run(home: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch):  # type: ign
     monkeypatch.setenv("GUICHET_WEB__PORT", "8000")
 
     def run(*words: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(guichet, ["--home", str(home), *words], input=stdin)
+        # A command has the machine's clock; here it is the one everything else goes by.
+        with time_machine.travel(clock.now(), tick=False):
+            return CliRunner().invoke(guichet, ["--home", str(home), *words], input=stdin)
 
     return run
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import REGISTRY
 
 from gateway import logs
 from gateway.core.errors import DeliveryFailed
@@ -40,6 +41,10 @@ def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 def lines(output: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.getvalue().splitlines()]
+
+
+def scrubbed_by(logger: str) -> float:
+    return REGISTRY.get_sample_value("guichet_scrubbed_total", {"logger": logger}) or 0
 
 
 class TestForm:
@@ -78,6 +83,19 @@ class TestForm:
         assert "ZeroDivisionError" in line["exception"]
         assert set(line) <= ALLOWED
 
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "Invalid request from ip=192.0.2.1: Invalid HTTP request line: 'x-secret'",
+            "Error handling request /p/x-secret",
+        ],
+    )
+    def test_the_web_server_quotes_nobody(self, output: io.StringIO, said: str) -> None:
+        logging.getLogger("gunicorn.error").warning(said)
+
+        (line,) = lines(output)
+        assert line["event"] == said[: said.index(" request") + len(" request")]
+
     def test_what_libraries_say_below_a_warning_is_not_written(self, output: io.StringIO) -> None:
         for name in ("urllib3.connectionpool", "alembic.runtime", "fontTools.subset", "mail.log"):
             logging.getLogger(name).info("POST http://portal.example/?token=secret")
@@ -102,6 +120,21 @@ class TestCards:
         (line,) = lines(output)
         assert line["reason"] == f"typed [card ****{number[-4:]}], they did"
         assert line["scrubbed"] is True
+
+    def test_an_id_of_ours_stays_readable_whatever_its_digits(self, output: io.StringIO) -> None:
+        log.info("payment created", extra={"payment": "pay_4242424242424242abcdef01", "reason": "pay_4242424242424242"})
+
+        (line,) = lines(output)
+        assert (line["payment"], line["reason"]) == ("pay_4242424242424242abcdef01", "pay_[card ****4242]")
+
+    def test_each_such_line_is_an_error_and_counted_by_who_wrote_it(self, output: io.StringIO) -> None:
+        before = scrubbed_by("gateway.test")
+
+        log.info("refused", extra={"reason": "typed 4242424242424242", "code": "5555 5555 5555 4444"})
+        log.info("refused", extra={"reason": "typed 4242424242424241"})
+
+        assert [line["level"] for line in lines(output)] == ["error", "info"]
+        assert scrubbed_by("gateway.test") == before + 1
 
     @pytest.mark.parametrize("number", NUMBERS)
     def test_a_card_number_in_the_phrase_is_masked(self, output: io.StringIO, number: str) -> None:
@@ -157,6 +190,8 @@ class TestThePaymentsOfAnHour:
 
         fields = {name for line in lines(output) for name in line}
         assert fields <= ALLOWED, fields - ALLOWED
+        # What had to be masked should not have been written at all.
+        assert [line for line in lines(output) if "scrubbed" in line] == []
         assert len(lines(output)) >= 5
         assert [secret for secret in self.SECRETS if secret in written] == []
         assert page.rpartition("/")[2] not in written

@@ -178,7 +178,7 @@ def test_a_merchant_that_fetches_the_end_is_answered_while_nothing_can_be_writte
 ) -> None:
     paid = pay(parts, open_payment(parts))
 
-    def busy() -> None:
+    def busy(*_: object) -> None:
         raise StoreBusy("locked")
 
     monkeypatch.setattr(parts.store, "transaction", busy)

@@ -178,6 +178,16 @@ def test_the_file_name_says_whose_copy_it_is(audience: str, name: str) -> None:
     assert paid(audience=audience).file_name == name
 
 
+def test_what_the_bank_statement_will_say_is_printed() -> None:
+    named = replace(PAID, request=replace(REQUEST, statement="LA FALAISE CANTINE\u202e"))
+
+    rows = {row.key: (row.label, row.value) for row in paid(named).rows("fr")}
+
+    assert rows["statement"] == ("Libellé sur le relevé de compte", "LA FALAISE CANTINE")
+    assert "LA FALAISE CANTINE" in read_pdf(pdf.render(paid(named), "fr"))
+    assert "statement" not in {row.key for row in paid().rows("fr")}
+
+
 def test_a_file_name_cannot_leave_its_directory() -> None:
     assert paid(replace(PAID, number='../x"\r\n1')).file_name == "ticket-client----x---1.pdf"
 

@@ -3,15 +3,17 @@
 import threading
 
 import pytest
+from sqlalchemy import select
 
 from gateway.acquirers import Answer
 from gateway.checkout import Stage
-from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
+from gateway.core.errors import AcquirerUnreachable, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, PaymentResult, Status
 from gateway.dialects import Cancel, Refund, Signed, Which
 from gateway.parts import Parts
-from tests.factories import CHALLENGE, SILENT_LOST, enter, open_payment, pay
+from gateway.store import tables as t
+from tests.factories import CHALLENGE, SILENT_APPROVED, SILENT_LOST, a_request, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
 
 CAPTURED_AT_SECOND_TRY = "4000000800020002"
@@ -54,6 +56,27 @@ def test_a_refund_waits_for_a_capture_that_did_not_work_yet(parts: Parts, clock:
 
     assert [refund.status for refund in first.refunds] == ["unknown"]
     assert [refund.status for refund in told(parts, paid).refunds] == ["done"]
+
+
+def test_a_doubt_the_bank_answers_with_nonsense_does_not_stop_the_others(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    first, second = (pay(parts, open_payment(parts), SILENT_APPROVED) for _ in range(2))
+    ask, broken = parts.checkout.desk.acquirer.status, set[str]()
+
+    def status(op_id: str, amount: Money) -> Answer:
+        broken.add(op_id) if not broken else None
+        if op_id in broken:
+            raise ValueError("the acquirer knows this operation id for something else")
+        return ask(op_id, amount)
+
+    monkeypatch.setattr(parts.checkout.desk.acquirer, "status", status)
+    clock.advance(minutes=1)
+
+    parts.checkout.sweep()
+    parts.checkout.sweep()
+
+    assert {told(parts, payment).status for payment in (first, second)} == {Status.PAID, Status.WORKING}
 
 
 def test_captured_money_is_not_captured_again(parts: Parts) -> None:
@@ -130,7 +153,9 @@ class TestReview:
     def test_people_may_find_that_it_was_approved(self, parts: Parts, payment: PaymentResult) -> None:
         parts.checkout.settling.decide(payment.id, approved=True)
 
-        assert told(parts, payment).status is Status.PAID
+        after = told(parts, payment)
+        assert after.status is Status.PAID
+        assert [attempt.authorisation_number for attempt in after.attempts] == ["REVIEW"]
 
     def test_people_may_find_that_it_never_was(self, parts: Parts, payment: PaymentResult) -> None:
         parts.checkout.settling.decide(payment.id, approved=False)
@@ -205,3 +230,31 @@ def test_a_confirmed_payment_shows_the_waiting_page_before_the_bank_is_asked(par
     parts.checkout.settling.intend(payment.id)
 
     assert parts.checkout.paying.show(payment.id).stage is Stage.WAITING
+
+
+def test_the_bank_is_asked_once_the_intent_is_on_disk(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment = open_payment(parts)
+    enter(parts, payment)
+    bank = parts.checkout.desk.acquirer
+    ask, written = bank.authorise, []
+
+    def authorise(token: str, amount: Money, *, op_id: str, **more: str) -> Answer:
+        with parts.store.reading() as tx:
+            asked = select(t.operation.c.kind, t.attempt.c.status).join(t.attempt).where(t.operation.c.op_id == op_id)
+            written.append([tuple(row) for row in tx.connection.execute(asked)])
+        return ask(token, amount, op_id=op_id, **more)
+
+    monkeypatch.setattr(bank, "authorise", authorise)
+    parts.checkout.settling.authorise(payment.id)
+
+    assert written == [[("authorise", "authorising")]]
+
+
+def test_a_debt_that_may_be_debited_is_promised_to_nobody_else(parts: Parts) -> None:
+    payment = open_payment(parts, reference="FACT-1")
+    pay(parts, payment, SILENT_APPROVED)
+
+    with pytest.raises(RequestConflict) as refused:
+        parts.checkout.opening.open(an_open(a_request(reference="FACT-1"), digest="another wish"), "native")
+
+    assert refused.value.code == "debt_locked"

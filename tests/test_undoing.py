@@ -50,10 +50,10 @@ def busy_at(parts: Parts, monkeypatch: pytest.MonkeyPatch, way: str, number: int
     """Let the ``number``-th transaction, or reading, from now on find the database busy; that one alone."""
     real, calls = getattr(parts.store, way), iter(range(1, 1000))
 
-    def call() -> object:
+    def call(*merchants: frozenset[str]) -> object:
         if next(calls) == number:
             raise StoreBusy("locked")
-        return real()
+        return real(*merchants)
 
     monkeypatch.setattr(parts.store, way, call)
 
@@ -242,3 +242,26 @@ def test_a_refund_that_waits_does_not_use_up_the_tries_of_its_capture(parts: Par
     with parts.store.engine.connect() as db:
         captures = select(func.count()).select_from(t.operation).where(t.operation.c.kind == "capture")
         assert db.execute(captures).scalar_one() == 2
+
+
+def test_a_silent_bank_does_not_keep_a_sweep_at_its_refunds(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[str]()
+
+    def silence(target: str, *_: object, **__: object) -> Answer:
+        asked.append(target)
+        clock.advance(seconds=25)
+        raise AcquirerUnreachable("no answer")
+
+    payments = [pay(parts, open_payment(parts)) for _ in range(5)]
+    parts.checkout.sweep()
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.checkout.desk.acquirer, "refund", silence)
+        for number, payment in enumerate(payments):
+            refunded(parts, payment, jti=f"refund-{number}")
+        clock.advance(hours=4)
+        asked.clear()
+        parts.checkout.refunding.sweep()
+
+    assert len(asked) == 2

@@ -80,8 +80,14 @@ class Acquirer(Protocol):
         """Exchange a card for a token and learn what its bank wants. Keeps no number."""
         ...
 
-    def authorise(self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str) -> Answer:
-        """Ask for the money, once per ``op_id``. A reversed ``op_id`` is declined for ever."""
+    def authorise(  # noqa: PLR0913 - a message to a bank is what these say
+        self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str, follows: str = ""
+    ) -> Answer:
+        """Ask for the money, once per ``op_id``. A reversed ``op_id`` is declined for ever.
+
+        :param follows: for a later instalment, which the payer is not there for: the operation of the authorisation that
+            the payer was there for, by the same token. It must have been approved; the amount may be another
+        """
         ...
 
     def status(self, op_id: str, amount: Money) -> Answer:

@@ -5,10 +5,12 @@ is :mod:`gateway.acquirers.simulator`.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from gateway.acquirers import Answer, Outcome
+from gateway.acquirers.statement import Standing, card_digest
 from gateway.core.money import Money
 
 
@@ -160,16 +162,30 @@ class Page:
             (entry.state, entry.captured_cents, entry.refunded_cents, entry.silences, entry.op_id),
         )
 
-    def moves(self, day: str) -> tuple[tuple[str, str, str, Money, str], ...]:
-        """List the messages of one UTC day that changed the book: id, verb, about, amount and instant."""
+    def has_declined(self, token: str) -> bool:
+        """Say whether an authorisation by this token was declined."""
+        asked = self._db.execute("SELECT 1 FROM authorisation WHERE token = ? AND state = 'declined' LIMIT 1", (token,))
+        return asked.fetchone() is not None
+
+    def standings(self, since: datetime) -> Iterator[Standing]:
+        """Give the authorisations asked for from an instant on, as a statement tells them, oldest first."""
         rows = self._db.execute(
-            "SELECT * FROM message WHERE substr(at, 1, 10) = ? AND outcome IN ('approved', 'reversed') ORDER BY rowid",
-            (day,),
+            "SELECT a.*, m.at, m.authorisation_number FROM authorisation a JOIN message m ON m.op_id = a.op_id"
+            " WHERE m.at >= ? ORDER BY m.rowid",
+            (since.astimezone(UTC).isoformat(timespec="milliseconds"),),
         )
-        return tuple(
-            (row["op_id"], row["verb"], row["about"], Money(row["amount_cents"], row["currency"]), row["at"])
-            for row in rows
-        )
+        for row in rows:
+            yield Standing(
+                operation=row["op_id"],
+                at=row["at"],
+                state=row["state"],
+                amount=row["amount_cents"],
+                captured=row["captured_cents"],
+                refunded=row["refunded_cents"],
+                currency=row["currency"],
+                authorisation_number=row["authorisation_number"],
+                card=card_digest(row["token"]),
+            )
 
 
 def _answer(row: sqlite3.Row) -> Answer:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from gateway.acquirers import Flow
+from gateway.core.card import luhn_valid
 from gateway.core.errors import SettingsError
 
 
@@ -119,6 +120,7 @@ class PublishedCard(BaseModel):
     eci: Literal["", "00", "01", "02", "05", "06", "07"] = ""
     capture: Literal["works", "refused", "second_try"] = "works"
     refund: Literal["works", "refused"] = "works"
+    later: Literal["works", "refused", "second_try"] = "works"
     title: Title
     source: Source
 
@@ -156,6 +158,40 @@ class PublishedCard(BaseModel):
         return " ".join(re.findall(".{1,4}", self.number))
 
 
+class Forced(BaseModel):
+    """Numbers that force a code of an imitated service: first digits, the code, Luhn's digit.
+
+    :ivar codes: by the service's code: the network's, its family, and the title in French and English
+    """
+
+    model_config = _STRICT
+
+    begins: Annotated[str, StringConstraints(pattern=r"^[0-9]{6,13}$")]
+    schemes: tuple[str, ...]
+    source: Source
+    codes: dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{5}$")], tuple[_Code, Family, _Text, _Text]]
+
+    def cards(self) -> tuple[PublishedCard, ...]:
+        """Write the cards out."""
+        return tuple(self._card(code, *told) for code, told in self.codes.items())
+
+    def _card(self, code: str, network: str, family: str, fr: str, en: str) -> PublishedCard:
+        body = f"{self.begins}{code}"
+        number = next(body + digit for digit in "0123456789" if luhn_valid(body + digit))
+        facts = {
+            "key": f"{self.source.service}-{code}",
+            "number": number,
+            "schemes": self.schemes,
+            "acs": Acs.FRICTIONLESS,
+            "outcome": Verdict.DECLINED,
+            "code": network,
+            "family": family,
+            "title": Title(fr=f"{code} : {fr}", en=f"{code}: {en}"),
+            "source": self.source,
+        }
+        return PublishedCard.model_validate(facts)
+
+
 @dataclass(frozen=True, slots=True)
 class CardTable:
     """Every card the simulated bank knows.
@@ -163,15 +199,19 @@ class CardTable:
     :ivar wrong_security_codes: codes answered "wrong security code" on cards of our own set; the imitated services
         promise to take any code on theirs
     :ivar amounts: by service, the amounts (minor units) its simulator refuses, and with which code
+    :ivar amounts_on_own_cards: the services whose amounts hold for cards of our own set too
     """
 
     cards: tuple[PublishedCard, ...]
     wrong_security_codes: frozenset[str] = frozenset()
     amounts: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    amounts_on_own_cards: tuple[str, ...] = ()
 
     def refusal(self, card: PublishedCard, cents: int) -> str:
-        """Give the code that this amount is refused with by a good card of an imitated service; empty when it is not."""
-        return self.amounts.get(card.source.service, {}).get(cents, "")
+        """Give the code that this amount is refused with when the card is a good one; empty when it is not."""
+        services = self.amounts_on_own_cards if card.source.service == "guichet" else (card.source.service,)
+        codes = (self.amounts.get(service, {}).get(cents) for service in services)
+        return next((code for code in codes if code), "")
 
     def find(self, number: str) -> PublishedCard | None:
         """Find the card with these digits, if it is one of ours."""
@@ -201,7 +241,9 @@ class _File(BaseModel):
 
     wrong_security_codes: frozenset[Annotated[str, StringConstraints(pattern=r"^[0-9]{3,4}$")]] = frozenset()
     cards: tuple[PublishedCard, ...]
+    forced: tuple[Forced, ...] = ()
     amounts: dict[str, dict[int, _Code]] = Field(default_factory=dict)
+    amounts_on_own_cards: tuple[str, ...] = ()
 
 
 def load(path: Path) -> CardTable:
@@ -221,10 +263,11 @@ def load(path: Path) -> CardTable:
         read = _File.model_validate(content)
     except ValidationError as error:
         raise SettingsError(_worded(path, error)) from error
-    doubles = _doubles(path, read.cards)
+    cards = (*read.cards, *(card for forced in read.forced for card in forced.cards()))
+    doubles = _doubles(path, cards)
     if doubles:
         raise SettingsError(doubles)
-    return CardTable(read.cards, read.wrong_security_codes, read.amounts)
+    return CardTable(cards, read.wrong_security_codes, read.amounts, read.amounts_on_own_cards)
 
 
 def _worded(path: Path, error: ValidationError) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ not know: all of it raises :class:`AcquirerUnreachable`, and the caller asks :me
 
 import ipaddress
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import requests
@@ -54,20 +56,35 @@ class Deadlines:
     answer_seconds: float = 25.0
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came back over the wire, not yet judged."""
+
+    status: int
+    body: bytes
+
+
+# Brings a body to an address. Raises requests.RequestException or OSError when nothing whole comes back.
+Transport = Callable[[str, bytes], Said]
+
+
 class RemoteAcquirer:
     """A client of one acquirer.
 
     :param base_url: https anywhere, or plain http on this machine only, because the first message carries a card
+    :param transport: in place of HTTP, where a network is simulated
 
     Raises :class:`SettingsError` for any other address.
     """
 
     name = "remote"
 
-    def __init__(self, base_url: str, *, deadlines: Deadlines | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, deadlines: Deadlines | None = None, transport: Transport | None = None
+    ) -> None:
         _check_address(base_url)
         self._base_url = base_url.rstrip("/")
-        self._deadlines = deadlines or Deadlines()
+        self._transport = transport or partial(_post, deadlines or Deadlines())
 
     def schemes(self, bin: str) -> tuple[str, ...]:
         """Name the brands of the cards that begin so; none when the acquirer cannot say, for no money depends on it."""
@@ -88,7 +105,9 @@ class RemoteAcquirer:
             raise AcquirerUnreachable("enrol: the answer is to another question")
         return reply.enrolment
 
-    def authorise(self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str) -> Answer:
+    def authorise(  # noqa: PLR0913 - the contract's
+        self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str, follows: str = ""
+    ) -> Answer:
         """Ask for the money, once per ``op_id``."""
         asked = AuthoriseAsked(
             op_id=op_id,
@@ -97,6 +116,7 @@ class RemoteAcquirer:
             token=token,
             scheme=scheme,
             authentication=authentication,
+            follows=follows,
         )
         return self._ask("authorise", asked, op_id, amount)
 
@@ -134,37 +154,35 @@ class RemoteAcquirer:
             raise AcquirerUnreachable(f"{verb}: an authorisation number goes with an approval, and only with one")
         return reply.answer
 
-    def _post(self, verb: str, asked: Shape) -> "_Said":
-        until = time.monotonic() + self._deadlines.answer_seconds
+    def _post(self, verb: str, asked: Shape) -> Said:
         try:
-            # One connection per message: a kept one may have died, and its error would look like a lost message.
-            with (
-                _session() as session,
-                session.post(
-                    f"{self._base_url}/{verb}",
-                    data=asked.model_dump_json().encode(),
-                    headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                    timeout=(self._deadlines.connect_seconds, self._deadlines.answer_seconds),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
-                body = _body(response, until)
+            said = self._transport(f"{self._base_url}/{verb}", asked.model_dump_json().encode())
         except (requests.RequestException, OSError) as error:
             # Not chained: the exception holds the request, and the request may hold a card.
             raise AcquirerUnreachable(f"{verb}: {type(error).__name__}") from None
-        if response.status_code == 409:
-            _read(verb, ContradictionReply, body)
+        if said.status == 409:
+            _read(verb, ContradictionReply, said.body)
             raise ValueError(f"{verb}: the acquirer knows this operation id for something else")
-        if response.status_code != 200 and (verb, response.status_code) != ("enrol", 422):
-            raise AcquirerUnreachable(f"{verb}: HTTP {response.status_code}")
-        return _Said(response.status_code, body)
+        if said.status != 200 and (verb, said.status) != ("enrol", 422):
+            raise AcquirerUnreachable(f"{verb}: HTTP {said.status}")
+        return said
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    status: int
-    body: bytes
+def _post(deadlines: Deadlines, url: str, body: bytes) -> Said:
+    until = time.monotonic() + deadlines.answer_seconds
+    # One connection per message: a kept one may have died, and its error would look like a lost message.
+    with (
+        _session() as session,
+        session.post(
+            url,
+            data=body,
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+            timeout=(deadlines.connect_seconds, deadlines.answer_seconds),
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
+        return Said(response.status_code, _body(response, until))
 
 
 def _session() -> requests.Session:

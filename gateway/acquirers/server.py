@@ -19,6 +19,7 @@ from pathlib import Path
 from gateway.acquirers import Acquirer
 from gateway.acquirers.cards import load
 from gateway.acquirers.simulator import Delays, Simulator
+from gateway.acquirers.statement import written
 from gateway.acquirers.wire import (
     BODY_BYTES_MAX,
     AnswerReply,
@@ -58,11 +59,20 @@ def run(host: str, port: int, home: Path, *, delays: Delays | None = None) -> No
     """
     if not ipaddress.ip_address(host).is_loopback:
         raise SettingsError((f"simulated bank: {host} can be reached by others; use a loopback address",))
-    simulator = Simulator(home / BOOK, load(home / CARDS), now=lambda: datetime.now(UTC), delays=delays)
+    simulator = _simulator(home, delays)
     with _Server(host, port, simulator) as server:
         sys.stdout.write(f"simulated bank listening on http://{host}:{server.server_port}\n")
         sys.stdout.flush()
         server.serve_forever()
+
+
+def statement(home: Path, since: datetime) -> str:
+    """Write the bank's statement of what was asked for from ``since`` on."""
+    return written(_simulator(home).statement(since))
+
+
+def _simulator(home: Path, delays: Delays | None = None) -> Simulator:
+    return Simulator(home / BOOK, load(home / CARDS), now=lambda: datetime.now(UTC), delays=delays)
 
 
 def main() -> None:
@@ -109,9 +119,8 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take one message."""
-        act = _ACTS.get(self.path)
         length = self.headers.get("Content-Length", "")
-        if act is None:
+        if self.path not in _ACTS:
             self._refuse(HTTPStatus.NOT_FOUND)
         elif self.headers.get("Content-Type") != "application/json":
             # A browser cannot send this type to another site unasked: no page can reach the bank.
@@ -119,27 +128,18 @@ class _Conversation(BaseHTTPRequestHandler):
         elif not (length.isascii() and length.isdigit() and len(length) < 6 and int(length) <= BODY_BYTES_MAX):
             self._refuse(HTTPStatus.BAD_REQUEST)
         else:
-            self._converse(act, self.rfile.read(int(length)))
+            self._reply(answer(self.server.acquirer, self.path, self.rfile.read(int(length))))
 
-    def _converse(self, act: "_Act", body: bytes) -> None:
-        try:
-            reply = act(self.server.acquirer, body)
-        except AcquirerUnreachable:
+    def _reply(self, reply: "Reply | None") -> None:
+        if reply is None:
             # Not one byte: the caller sees the connection close, as it would when the network does.
             log.info("simulated bank silent", extra={"path": self.path})
             self.close_connection = True
-        except CardRefused as error:
-            refusal = CardRefusedReply(error="card_refused", field=error.field, rule=error.rule)
-            self._send(HTTPStatus.UNPROCESSABLE_ENTITY, refusal.model_dump_json().encode())
-        except (Unreadable, BadField):
-            self._refuse(HTTPStatus.BAD_REQUEST)
-        except ValueError:
-            self._send(HTTPStatus.CONFLICT, ContradictionReply(error="contradiction").model_dump_json().encode())
         else:
-            self._send(HTTPStatus.OK, reply.model_dump_json().encode())
+            self._send(*reply)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        self._send(status, json.dumps({"error": status.phrase}).encode())
+        self._send(status, _problem(status))
 
     def _send(self, status: HTTPStatus, body: bytes) -> None:
         self.send_response(status)
@@ -154,7 +154,28 @@ class _Conversation(BaseHTTPRequestHandler):
         log.debug("simulated bank asked", extra={"line": format % args})
 
 
-_Act = Callable[[Acquirer, bytes], Shape]
+# What goes back over the wire: a status and a body.
+Reply = tuple[HTTPStatus, bytes]
+
+
+def answer(acquirer: Acquirer, path: str, body: bytes) -> Reply | None:
+    """Take one message, one of ``/schemes``, ``/enrol`` and so on; ``None`` is silence."""
+    try:
+        reply = _ACTS[path](acquirer, body)
+    except AcquirerUnreachable:
+        return None
+    except CardRefused as error:
+        refusal = CardRefusedReply(error="card_refused", field=error.field, rule=error.rule)
+        return HTTPStatus.UNPROCESSABLE_ENTITY, refusal.model_dump_json().encode()
+    except (Unreadable, BadField):
+        return HTTPStatus.BAD_REQUEST, _problem(HTTPStatus.BAD_REQUEST)
+    except ValueError:
+        return HTTPStatus.CONFLICT, ContradictionReply(error="contradiction").model_dump_json().encode()
+    return HTTPStatus.OK, reply.model_dump_json().encode()
+
+
+def _problem(status: HTTPStatus) -> bytes:
+    return json.dumps({"error": status.phrase}).encode()
 
 
 def _schemes(acquirer: Acquirer, body: bytes) -> Shape:
@@ -169,7 +190,12 @@ def _enrol(acquirer: Acquirer, body: bytes) -> Shape:
 def _authorise(acquirer: Acquirer, body: bytes) -> Shape:
     asked = read(AuthoriseAsked, body)
     answer = acquirer.authorise(
-        asked.token, asked.amount, op_id=asked.op_id, scheme=asked.scheme, authentication=asked.authentication
+        asked.token,
+        asked.amount,
+        op_id=asked.op_id,
+        scheme=asked.scheme,
+        authentication=asked.authentication,
+        follows=asked.follows,
     )
     return AnswerReply.of(answer)
 
@@ -194,7 +220,7 @@ def _refund(acquirer: Acquirer, body: bytes) -> Shape:
     return AnswerReply.of(acquirer.refund(asked.target, asked.amount, op_id=asked.op_id))
 
 
-_ACTS: Mapping[str, _Act] = {
+_ACTS: Mapping[str, Callable[[Acquirer, bytes], Shape]] = {
     "/schemes": _schemes,
     "/enrol": _enrol,
     "/authorise": _authorise,

@@ -4,20 +4,19 @@ It decides; its memory is :mod:`gateway.acquirers.book` and its cards are :mod:`
 bank's part alone: it does not watch for double debits, so that its book can testify against Guichet's.
 """
 
-import csv
 import hashlib
-import io
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from gateway.acquirers import Answer, Enrolment, Flow, Outcome
 from gateway.acquirers.book import Enrolled, Entry, Message, Page
 from gateway.acquirers.bookfile import Book
 from gateway.acquirers.cards import Acs, CardTable, PublishedCard, Verdict
+from gateway.acquirers.statement import Period, Statement
 from gateway.core.card import CardEntry
 from gateway.core.errors import AcquirerUnreachable, CardRefused
 from gateway.core.money import Money
@@ -49,17 +48,25 @@ class Simulator:
 
     :param path: the bank's own SQLite file, made when missing
     :param now: the clock, giving aware instants in UTC
+    :param draw: gives a token made of so many random bytes
     """
 
     name = "simulator"
 
     def __init__(
-        self, path: Path, cards: CardTable, *, now: Callable[[], datetime], delays: Delays | None = None
+        self,
+        path: Path,
+        cards: CardTable,
+        *,
+        now: Callable[[], datetime],
+        delays: Delays | None = None,
+        draw: Callable[[int], str] = secrets.token_urlsafe,
     ) -> None:
         self._book = Book(path)
         self._cards = cards
         self._now = now
         self._delays = delays or Delays()
+        self._draw = draw
 
     def schemes(self, bin: str) -> tuple[str, ...]:
         """Name the brands of the test cards that begin so."""
@@ -81,7 +88,7 @@ class Simulator:
             known = page.enrolled_by(op_id) if page.answered(message) else None
             if known:
                 return _enrolment(known.token, test)
-            token = secrets.token_urlsafe(24)
+            token = self._draw(24)
             now = self._now()
             page.record(message, Answer(op_id, Outcome.APPROVED, amount), now)
             page.enrol(
@@ -90,11 +97,13 @@ class Simulator:
             )
         return _enrolment(token, test)
 
-    def authorise(self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str) -> Answer:
+    def authorise(  # noqa: PLR0913 - the contract's
+        self, token: str, amount: Money, *, op_id: str, scheme: str, authentication: str, follows: str = ""
+    ) -> Answer:
         """Ask for the money, once per ``op_id``.
 
         A card that is to be challenged is declined without ``authentication``, and any card for another amount than
-        the enrolled one. A silent card raises :class:`AcquirerUnreachable`, each time it is asked: only
+        the enrolled one, unless this is a later instalment of what was approved. A silent card raises :class:`AcquirerUnreachable`, each time it is asked: only
         :meth:`status` tells what the book says.
         """
         message = Message(op_id, "authorise", f"{token} {scheme}", amount)
@@ -112,7 +121,8 @@ class Simulator:
             answer = page.answered(message)
             if answer is None:
                 refusal = self._cards.refusal(test, amount.cents) if test else ""
-                answer = _judge(page, message, test, enrolled, bool(authentication))
+                proof = _Proof(bool(authentication), follows)
+                answer = _judge(page, message, test, enrolled, proof)
                 if refusal and answer.outcome is Outcome.APPROVED:
                     answer = _decline(message, refusal, "do_not_honour")
                 page.record(message, answer, self._now())
@@ -162,19 +172,11 @@ class Simulator:
         with self._book.reading() as page:
             return page.entries()
 
-    def day_file(self, on: date) -> str:
-        """Write the bank's file of one UTC day: one line for each message it acted upon."""
+    def statement(self, since: datetime) -> Statement:
+        """Say how every authorisation asked for from ``since`` on stands now."""
         with self._book.reading() as page:
-            moves = page.moves(on.isoformat())
-        lines = io.StringIO()
-        writer = csv.writer(lines, delimiter=";", lineterminator="\r\n")
-        writer.writerow(("at", "verb", "operation", "authorisation", "amount_cents", "currency"))
-        for op_id, verb, about, amount, at in moves:
-            if verb != "enrol":
-                writer.writerow(
-                    (at, verb, op_id, op_id if verb == "authorise" else about, amount.cents, amount.currency)
-                )
-        return lines.getvalue()
+            standings = tuple(page.standings(since))
+        return Statement(period=Period(acquirer=self.name, since=since, until=self._now()), standings=standings)
 
     def _once(self, message: Message, act: Callable[[Page, Message, Entry | None], Answer | None]) -> Answer:
         with self._book.writing() as page:
@@ -229,8 +231,16 @@ def _enrolment(token: str, test: PublishedCard) -> Enrolment:
     return Enrolment(token, test.flow, test.schemes, eci=test.proof_eci, phone=phone, response_code=test.reason)
 
 
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What speaks for the cardholder's will: an authentication now, or an approved authorisation that is followed."""
+
+    is_authenticated: bool
+    follows: str
+
+
 def _judge(
-    page: Page, message: Message, test: PublishedCard | None, enrolled: Enrolled | None, is_authenticated: bool
+    page: Page, message: Message, test: PublishedCard | None, enrolled: Enrolled | None, proof: _Proof
 ) -> Answer:
     """Decide one new authorisation: what forbids it first, the card's own outcome last."""
     if page.entry(message.op_id):
@@ -238,8 +248,9 @@ def _judge(
         return _decline(message, "12", "reversed")
     if test is None or enrolled is None:
         return _decline(message, "14", "bad_number")
-    is_proven = test.flow is not Flow.REFUSED and (test.flow is not Flow.CHALLENGE or is_authenticated)
-    if message.amount != enrolled.amount or not is_proven:
+    if not (
+        _is_followed(page, message, enrolled, proof) if proof.follows else _is_proven(message, test, enrolled, proof)
+    ):
         return _decline(message, "1A", "authentication")
     if message.about.rpartition(" ")[2] not in test.schemes:
         return _decline(message, "57", "not_permitted")
@@ -247,9 +258,24 @@ def _judge(
         return _decline(message, "82", "wrong_code")
     if test.code:
         return _decline(message, test.code, test.family)
+    is_refused = test.later == "refused" or (test.later == "second_try" and not page.has_declined(enrolled.token))
+    if proof.follows and is_refused:
+        return _decline(message, "51", "funds")
     drawn = hashlib.sha256(message.op_id.encode()).hexdigest()[:6].upper()
     number = _FIXED_NUMBERS.get(test.source.service, drawn)
     return Answer(message.op_id, Outcome.APPROVED, message.amount, "00", authorisation_number=number)
+
+
+def _is_proven(message: Message, test: PublishedCard, enrolled: Enrolled, proof: _Proof) -> bool:
+    is_willing = test.flow is not Flow.REFUSED and (test.flow is not Flow.CHALLENGE or proof.is_authenticated)
+    return is_willing and message.amount == enrolled.amount
+
+
+def _is_followed(page: Page, message: Message, enrolled: Enrolled, proof: _Proof) -> bool:
+    """Say whether a later instalment follows an approval of the same card, in the same currency."""
+    first = page.entry(proof.follows)
+    is_good = first is not None and first.token == enrolled.token and first.state in ("approved", "captured")
+    return is_good and message.amount.currency == enrolled.amount.currency
 
 
 def _enter(page: Page, message: Message, answer: Answer, verdict: Verdict) -> None:

@@ -121,6 +121,7 @@ class AuthoriseAsked(_Priced):
     token: _Word
     scheme: _Word
     authentication: Annotated[str, StringConstraints(max_length=4096)]
+    follows: Annotated[str, StringConstraints(max_length=64)] = ""
 
 
 class StatusAsked(_Priced):

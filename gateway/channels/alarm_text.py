@@ -1,10 +1,13 @@
-"""What an alarm says to a merchant's managers."""
+"""What alarms say to a merchant's managers; the first line of each is its subject."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import urlsplit
 
-from gateway.core.payment import PaymentResult
+from gateway.channels.code_text import plain_amount
+from gateway.core.payment import InstalmentResult, PaymentResult
 
-_TEXTS = {
+_UNDELIVERED = {
     "fr": (
         "Confirmation non remise : paiement {number}",
         "Bonjour,\n\nGuichet n'a pas pu remettre à votre portail ({host}) la confirmation du paiement {id},\n"
@@ -23,17 +26,65 @@ _TEXTS = {
     ),
 }
 
+_INSTALMENT = {
+    "fr": (
+        "Échéance refusée : paiement {number}",
+        "Bonjour,\n\nL'échéance {rank} ({amount}, due le {due}) du paiement {id}, référence {reference},\n"
+        "n'a pas pu être débitée. Dernière réponse de la banque : {reason}.\n\n"
+        "Guichet ne la demandera plus. Les autres échéances ne sont pas touchées ; ce qui manque est à demander au payeur.\n",
+    ),
+    "en": (
+        "Instalment refused: payment {number}",
+        "Hello,\n\nInstalment {rank} ({amount}, due on {due}) of payment {id}, reference {reference},\n"
+        "could not be debited. The bank's last answer: {reason}.\n\n"
+        "Guichet will not ask for it again. The other instalments are not affected; ask the payer for what is missing.\n",
+    ),
+}
+
+_CAPTURE = {
+    "fr": (
+        "Encaissement en attente : paiement {number}",
+        "Bonjour,\n\nLe paiement {id} ({amount}), référence {reference}, est autorisé mais personne n'a demandé\n"
+        "son encaissement. L'autorisation de la banque expire le {day}.\n\n"
+        "Sans encaissement d'ici là, Guichet rendra la somme au payeur.\n",
+    ),
+    "en": (
+        "Capture awaited: payment {number}",
+        "Hello,\n\nPayment {id} ({amount}), reference {reference}, is authorised, but nobody has asked for its capture.\n"
+        "The bank's authorisation lapses on {day}.\n\n"
+        "Unless it is captured before, Guichet will give the money back to the payer.\n",
+    ),
+}
+
+
+def capture_alarm(result: PaymentResult, lapses_at: datetime) -> bytes:
+    """Word the alarm of an authorisation that nobody captures.
+
+    :param lapses_at: in the merchant's zone
+    """
+    amount = plain_amount(result.request.amount, result.request.language)
+    return _worded(_CAPTURE, result, amount=amount, day=lapses_at.date().isoformat())
+
+
+def instalment_alarm(result: PaymentResult, part: InstalmentResult) -> bytes:
+    """Word the alarm of an instalment that was refused for good."""
+    said = f"{part.attempt.response_code} {part.attempt.response_family}".strip() if part.attempt else ""
+    facts = {
+        "rank": f"{part.rank}/{len(result.instalments) + 1}",
+        "amount": plain_amount(part.amount, result.request.language),
+        "due": part.due.isoformat(),
+        "reason": said or "-",
+    }
+    return _worded(_INSTALMENT, result, **facts)
+
 
 def alarm_text(result: PaymentResult, url: str, reason: str) -> bytes:
-    """Word the alarm once, when the confirmation is given up; the first line is the subject."""
+    """Word the alarm once, when the confirmation is given up."""
+    return _worded(_UNDELIVERED, result, host=urlsplit(url).netloc, reason=reason, status=result.status.value)
+
+
+def _worded(texts: Mapping[str, tuple[str, str]], result: PaymentResult, **facts: str) -> bytes:
     request = result.request
-    subject, text = _TEXTS["fr" if request.language.startswith("fr") else "en"]
-    facts = {
-        "number": result.number,
-        "id": result.id,
-        "reference": request.reference,
-        "host": urlsplit(url).netloc,
-        "reason": reason,
-        "status": result.status.value,
-    }
-    return f"{subject}\n{text}".format(**facts).encode()
+    subject, text = texts["fr" if request.language.startswith("fr") else "en"]
+    names = {"number": result.number, "id": result.id, "reference": request.reference}
+    return f"{subject}\n{text}".format(**names, **facts).encode()

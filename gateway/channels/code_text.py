@@ -41,15 +41,15 @@ def compose_code_sms(code: str, amount: Money, payee_name: str, host: str, langu
     """
     last_line = f"\n\n@{host.partition(':')[0]} #{code}"
     text = _TEXTS["fr" if language.lower().startswith("fr") else "en"]
-    bare = text.format(code=code, amount=_amount(amount, language), payee="")
+    bare = text.format(code=code, amount=plain_amount(amount, language), payee="")
     payee = " ".join(_gsm(payee_name).split())
     room = max(SEGMENT - len(bare) - len(last_line), _PAYEE_LENGTH_MIN)
     if len(payee) > room:
         payee = payee[: room - 3].rstrip() + "..."
-    return text.format(code=code, amount=_amount(amount, language), payee=payee) + last_line
+    return text.format(code=code, amount=plain_amount(amount, language), payee=payee) + last_line
 
 
-def _amount(amount: Money, language: str) -> str:
+def plain_amount(amount: Money, language: str) -> str:
     """Write an amount in plain characters: ``1234,50 EUR``; the narrow space of tickets would cost 90 characters."""
     whole, rest = divmod(amount.cents, 10**amount.exponent)
     comma = "," if language.lower().startswith("fr") else "."

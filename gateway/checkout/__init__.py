@@ -2,26 +2,38 @@
 
 from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
+from gateway.checkout.forgetting import Forgetting
+from gateway.checkout.instalments import Instalments
+from gateway.checkout.lapsing import Lapsing
+from gateway.checkout.limiting import Limiting
 from gateway.checkout.opening import Opening
 from gateway.checkout.paying import Paying
+from gateway.checkout.reconciling import Reconciling
 from gateway.checkout.refunding import Refunding
 from gateway.checkout.settling import Settling
 from gateway.checkout.situation import Situation, Stage
 from gateway.checkout.sweeping import Sweeping
+from gateway.checkout.visiting import Visiting
 
-__all__ = ["Checkout", "Desk", "Situation", "Stage"]
+__all__ = ["Checkout", "Desk", "Limiting", "Situation", "Stage"]
 
 
 class Checkout:
     """All the verbs, grouped by whose they are."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, limiting: Limiting | None = None) -> None:
         self.desk = desk
         self.opening = Opening(desk)
-        self.paying = Paying(desk)
-        self.settling = Settling(desk)
+        self.limiting = limiting or Limiting(desk)
+        self.visiting = Visiting(desk)
+        self.paying = Paying(desk, self.limiting)
+        self.settling = Settling(desk, self.limiting)
         self.capturing = Capturing(desk)
         self.refunding = Refunding(desk, self.capturing)
+        self.reconciling = Reconciling(desk, self.settling, self.capturing)
+        self._instalments = Instalments(desk, self.settling)
+        self._lapsing = Lapsing(desk, self.refunding)
+        self._forgetting = Forgetting(desk)
         self._sweeping = Sweeping(desk, self.settling, self.capturing)
 
     def close_day(self) -> int:
@@ -32,4 +44,7 @@ class Checkout:
 
     def sweep(self) -> int:
         """Settle what silence, crashes and idle payers left open; returns how many things were looked at."""
-        return self._sweeping.sweep() + self.refunding.sweep()
+        self.limiting.sweep()
+        swept = self._sweeping.sweep() + self.refunding.sweep() + self._instalments.sweep()
+        swept += self._lapsing.sweep()
+        return swept + self._forgetting.sweep()

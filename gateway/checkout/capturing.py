@@ -50,6 +50,15 @@ class Capturing:
         is_ours = (answer.op_id, answer.amount) == (op_id, amount)
         return self._captured(attempt, row, op_id, answer.outcome if is_ours else None)
 
+    def learn(self, attempt_id: int) -> None:
+        """Note that approved money was paid out already, as the acquirer's own book says; nothing is asked of it."""
+        with self._desk.store.transaction() as tx:
+            row = tx.payments.take_by_id(tx.attempts.get(attempt_id).payment_id)
+            attempt = tx.attempts.get(attempt_id)
+            if attempt.status in (AttemptStatus.APPROVED, AttemptStatus.CAPTURE_ERROR):
+                tx.attempts.move(attempt, AttemptStatus.CAPTURED, next_at=None)
+                self._desk.note(tx, row, "attempt.captured", attempt=attempt.public_id, by="statement")
+
     def close_day(self) -> int:
         """Have what waits for the evening paid out by the next sweep; returns how many attempts that were."""
         with self._desk.store.transaction() as tx:

@@ -14,7 +14,7 @@ from gateway.core.errors import NotFound
 from gateway.core.payment import AttemptStatus, Event, Status
 from gateway.dialects import Signed
 from gateway.outbox import Outbox
-from gateway.settings import Merchant
+from gateway.settings import LimitSettings, Merchant
 from gateway.store import Store, Transaction
 from gateway.store.payments import PaymentRow
 
@@ -35,6 +35,8 @@ class Desk:
     """The collaborators of the checkout.
 
     :ivar code_key: the key one-time codes are kept under (HMAC-SHA-256)
+    :ivar old_code_keys: keys it has replaced, which challenges that are still open may be kept under
+    :ivar card_key: what the keys that recognise a card for two days are drawn from
     :ivar seal: makes a code's SMS unreadable while it waits in the outbox
     :ivar host: the host name the payer's browser shows, for the origin-bound line of the SMS
     :ivar test_phone: where codes go in test mode when the portal gave no telephone (E.164)
@@ -46,10 +48,13 @@ class Desk:
     merchants: Mapping[str, Merchant]
     now: Callable[[], datetime]
     code_key: bytes
+    card_key: bytes
+    limits: LimitSettings
     seal: Callable[[bytes], bytes]
     host: str
     zone: ZoneInfo
     test_phone: str = "+33639980123"
+    old_code_keys: tuple[bytes, ...] = ()
     chance: random.Random = field(default_factory=random.SystemRandom)
 
     def new_id(self, prefix: str) -> str:
@@ -105,7 +110,30 @@ class Desk:
         merchant = self.merchants.get(row.merchant_id)
         rest = timedelta(minutes=merchant.retry_lock_minutes if merchant else 0)
         tx.debts.free_all(row.id, now + rest if rest and debts_rest else None)
+        tx.instalments.void(row.id)
         self.note(tx, row, _NEWS[status], **facts)
+
+    def void_instalments(self, tx: Transaction, row: PaymentRow, by: str) -> bool:
+        """Give up the later parts of a purchase that nobody is being debited for yet; false when there are none."""
+        voided = tx.instalments.void(row.id)
+        # Parts before their purchases would be the other order of locks: purchases first, here as everywhere.
+        for part_id in tx.instalments.payments(row.id):
+            part = tx.payments.take_by_id(part_id)
+            if part.status == Status.OPENED:
+                self.close(tx, part, Status.CANCELLED, by=by)
+                voided += 1
+            elif part.status == Status.WORKING:
+                # Its bank is being asked this very moment; refused, it must not be asked again another day.
+                tx.payments.allow_no_more_attempts(part.id)
+        if voided:
+            self.note(tx, row, "instalment.void", by=by, number=str(voided))
+        self.forget_card(tx, row)
+        return voided > 0
+
+    def forget_card(self, tx: Transaction, row: PaymentRow) -> None:
+        """Forget what stands for the card of a purchase once nothing of it can be asked for any more."""
+        if not tx.instalments.are_open(row.id):
+            tx.attempts.forget_tokens(row.id)
 
     def give_up(
         self, tx: Transaction, row: PaymentRow, otherwise: Status, *, debts_rest: bool = True, **facts: str

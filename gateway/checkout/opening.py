@@ -4,9 +4,10 @@ import logging
 from contextlib import suppress
 
 from gateway.checkout.desk import Desk
+from gateway.checkout.situation import situation
 from gateway.core.card_guard import asks_to_keep_a_card
 from gateway.core.errors import BadRequest, Fault, RequestConflict, StoreBusy, WrongStatus
-from gateway.core.payment import LIVE, Kind, Line, PaymentResult, Status, normal_reference
+from gateway.core.payment import LIVE, Kind, Line, Mode, PaymentResult, Status, normal_reference
 from gateway.dialects import LookUp, Open, Resume
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
@@ -41,7 +42,7 @@ class Opening:
 
     def _open(self, command: Open, dialect: str) -> tuple[PaymentResult, bool]:
         signed = command.signed
-        with self._desk.store.transaction() as tx:
+        with self._desk.store.transaction(frozenset({signed.merchant, command.request.merchant})) as tx:
             if seen := tx.payments.signed(signed.merchant, signed.jti):
                 if seen.kind != "open" or seen.digest != signed.digest:
                     raise RequestConflict("jti_reused", "draw a new jti for each new request")
@@ -50,6 +51,10 @@ class Opening:
             created = row is None
             if row is None:
                 row = self._insert(tx, command, dialect)
+            else:
+                # A new request for the same page: its payer may come with another browser now. The same request again
+                # is no reason, anybody on its way could send that.
+                tx.limits.release_page(row.id)
             self._desk.keep_signed(tx, signed, "open", row)
             if created:
                 self._desk.note(tx, row, "payment.created", dialect=dialect, **command.marks)
@@ -72,12 +77,13 @@ class Opening:
         self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
         return True
 
-    def _gives_way(self, tx: Transaction, holder: int, replaced: frozenset[Status]) -> bool:
+    def _gives_way(self, tx: Transaction, holder: int, command: Open) -> bool:
         """Free a debt whose page has run out, or whose payment nobody is being debited for and the merchant asks anew."""
         if self._expired(tx, holder):
             return True
         row = tx.payments.take_by_id(holder)
-        if row.status not in replaced:
+        is_spared = row.status == Status.OPENED and situation(tx, self._desk.now(), row).stage in command.spares
+        if row.status not in command.replaces or is_spared:
             return False
         why = "a newer request took its place"
         self._desk.give_up(tx, row, Status.CANCELLED, debts_rest=False, by="merchant", why=why)
@@ -90,7 +96,7 @@ class Opening:
             request,
             public_id=desk.new_id("pay"),
             dialect=dialect,
-            mode=merchant.mode,
+            mode=Mode.ACTIVATION if command.is_activation and merchant.mode is Mode.TEST else merchant.mode,
             digest=command.signed.digest,
             handle=command.handle,
             created_at=now,
@@ -118,7 +124,7 @@ class Opening:
                 raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
-        if debt.state != "open" and not self._gives_way(tx, debt.holder_id, command.replaces):
+        if debt.state != "open" and not self._gives_way(tx, debt.holder_id, command):
             other = tx.payments.by_id(debt.holder_id)
             if other.digest == row.digest or other.status not in (*LIVE, Status.PAID):
                 # PostgreSQL shows each statement what was committed before it: our twin, or a change of hands.
@@ -126,7 +132,9 @@ class Opening:
             raise self._conflict(tx, "debt_locked", line, debt.holder_id)
         if debt.state == "open" and debt.locked_until and debt.locked_until > now:
             raise RequestConflict(
-                "debt_locked", f"{line.reference} may be paid again from {debt.locked_until:%H:%M} UTC"
+                "debt_locked",
+                f"{line.reference} may be paid again from {debt.locked_until:%H:%M} UTC",
+                until=debt.locked_until,
             )
         tx.debts.lock(debt.id, row.id, now)
         return int(debt.id)
@@ -139,16 +147,17 @@ class Opening:
             "debt_locked": f"another payment of {line.reference} is open until {other.expires_at:%H:%M} UTC; "
             "finish or cancel it first",
         }[code]
-        return RequestConflict(code, fix, other.public_id)
+        return RequestConflict(code, fix, other.public_id, until=other.expires_at if code == "debt_locked" else None)
 
     def look_up(self, command: LookUp | Resume, dialect: str) -> PaymentResult:
         """Tell one payment to its own merchants, or to its payer. Raises :class:`NotFound` for anybody else's too."""
-        with self._desk.store.reading() as tx:
+        mine = command.which.merchants
+        with self._desk.store.reading(mine) as tx:
             row = tx.payments.named(command.which, dialect)
             result = tx.payments.result(row)
         if isinstance(command, LookUp) and command.is_receipt and not result.is_live:
             # A question is answered even when nothing can be written: a notice too many harms nobody.
-            with suppress(StoreBusy), self._desk.store.transaction() as tx:
+            with suppress(StoreBusy), self._desk.store.transaction(mine) as tx:
                 tx.notices.fetched(row.id, self._desk.now())
         return result
 
@@ -164,5 +173,5 @@ class Opening:
 
     def find(self, merchants: frozenset[str], reference: str) -> tuple[PaymentResult, ...]:
         """Tell the payments that carry a reference, newest first."""
-        with self._desk.store.reading() as tx:
+        with self._desk.store.reading(merchants) as tx:
             return tuple(tx.payments.result(row) for row in tx.payments.by_reference(merchants, reference))

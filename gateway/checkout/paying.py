@@ -8,6 +8,7 @@ from sqlalchemy import Row
 from gateway.acquirers import Enrolment, Flow
 from gateway.channels.code_text import compose_code_sms
 from gateway.checkout.desk import Desk
+from gateway.checkout.limiting import Limiting
 from gateway.checkout.situation import Situation, situation
 from gateway.core.card import CardEntry
 from gateway.core.challenge import (
@@ -22,6 +23,7 @@ from gateway.core.challenge import (
     is_code,
 )
 from gateway.core.errors import AcquirerUnreachable, CardRefused, WrongStatus
+from gateway.core.limits import WITHHELD
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
 from gateway.outbox import Parcel
@@ -30,15 +32,12 @@ from gateway.store.payments import PaymentRow
 
 log = logging.getLogger(__name__)
 
-# Cards one payment may see, abandoned ones included: a page is no place to try cards out.
-_CARDS_MAX = 10
-
 
 class Paying:
     """The payer's verbs."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, limiting: Limiting) -> None:
+        self._desk, self._limiting = desk, limiting
 
     def show(self, public_id: str) -> Situation:
         """Say where the payer stands; the first look opens the payment, a late one expires it."""
@@ -74,25 +73,28 @@ class Paying:
     def _payable(self, tx: Transaction, public_id: str) -> PaymentRow:
         """Take a payment that still waits for the payer. Raises :class:`WrongStatus`."""
         row = tx.payments.take(public_id)
-        if row.status not in (Status.CREATED, Status.OPENED) or row.expires_at <= self._desk.now():
+        is_late = row.status not in (Status.CREATED, Status.OPENED) or row.expires_at <= self._desk.now()
+        # Nobody is shown the page of a later instalment: its card is known.
+        if is_late or row.parent_id:
             raise WrongStatus("this payment does not wait for a card any more")
         return row
 
-    def enter_card(self, public_id: str, card: CardEntry, *, scheme: str, email: str) -> None:
+    def enter_card(self, public_id: str, card: CardEntry, *, scheme: str, email: str, origin: str = "") -> None:
         """Exchange the card for a token and begin an attempt; the number is known to nobody after this call.
 
         :param scheme: the brand the payer chose on a co-badged card (regulation 2015/751 art. 8), or empty
         :param email: where the receipt goes; empty keeps the merchant's
+        :param origin: the network the card is typed in (``gateway.core.limits.network_of``)
 
         Raises :class:`CardRefused` for a card the acquirer does not take, :class:`WrongStatus` when it is too late.
         """
         with self._desk.store.transaction() as tx:
             row = self._payable(tx, public_id)
-            if tx.attempts.count(row.id) >= _CARDS_MAX:
-                raise WrongStatus("too many cards were entered on this page")
+            entry, may_ask = self._limiting.admit(tx, row, card.number, origin)
+            limits = tx.payments.result(row).schemes if row.schemes or row.schemes_again else ()
         amount = Money(row.amount_cents, row.currency)
-        enrolment = self._enrol(card, amount)
-        usable = _usable(row, enrolment.schemes if enrolment else (card.number.scheme,))
+        enrolment = self._enrol(card, amount, entry) if may_ask else self._limiting.stand_in(card)
+        usable = _usable(limits, enrolment.schemes if enrolment else (card.number.scheme,))
         with self._desk.store.transaction() as tx:
             row = self._payable(tx, public_id)
             if row.status == Status.CREATED:
@@ -101,14 +103,20 @@ class Paying:
             self._supersede(tx, row)
             if email:
                 tx.payments.set_receipt_email(row.id, email)
-            self._begin(tx, row, card, enrolment, scheme if scheme in usable else usable[0])
+            attempt = self._begin(tx, row, card, enrolment, scheme if scheme in usable else usable[0])
+            tx.limits.become(entry, "withheld" if attempt.token == WITHHELD else "begun", attempt.id)
 
-    def _enrol(self, card: CardEntry, amount: Money) -> Enrolment | None:
+    def _enrol(self, card: CardEntry, amount: Money, entry: int) -> Enrolment | None:
+        acquirer, op_id = self._desk.acquirer, self._desk.new_id("op")
         try:
-            return self._desk.acquirer.enrol(card, amount, op_id=self._desk.new_id("op"))
+            return self._limiting.timed("enrol", lambda: acquirer.enrol(card, amount, op_id=op_id))
         except AcquirerUnreachable:
             log.warning("acquirer silent at enrolment")
             return None
+        except CardRefused:
+            with self._desk.store.transaction() as tx:
+                tx.limits.become(entry, "invalid")
+            raise
 
     def _supersede(self, tx: Transaction, row: PaymentRow) -> None:
         if front := tx.attempts.front(row.id):
@@ -117,8 +125,10 @@ class Paying:
 
     def _begin(
         self, tx: Transaction, row: PaymentRow, card: CardEntry, enrolment: Enrolment | None, scheme: str
-    ) -> None:
+    ) -> Row[Any]:
         phone = row.payer_phone or self._desk.test_phone
+        if enrolment and enrolment.flow is Flow.CHALLENGE and not self._limiting.may_send(tx, row, phone):
+            enrolment = self._limiting.withheld(enrolment.schemes)
         attempt_id = tx.attempts.add(
             row.id,
             public_id=self._desk.new_id("att"),
@@ -146,6 +156,7 @@ class Paying:
         else:
             code = enrolment.response_code
             self._desk.fail_authentication(tx, row, attempt, family="authentication", response_code=code)
+        return attempt
 
     # The code.
 
@@ -173,12 +184,15 @@ class Paying:
             challenge = tx.attempts.challenge(attempt.id) if attempt else None
             if attempt is None or challenge is None or challenge.sends >= SENDS_MAX:
                 return False
+            phone = row.payer_phone or self._desk.test_phone
+            if not self._limiting.may_send(tx, row, phone):
+                return False
             now, code = self._desk.now(), draw_code(self._desk.chance.randrange)
             mac = code_mac(self._desk.code_key, code, self._bound(row, attempt))
             wait = RESEND_AFTER[challenge.sends - 1]
             if not tx.attempts.replace_code(attempt.id, mac, now, sent_before=now - wait, life=now + CODE_LIFE):
                 return False
-            self._send(tx, row, attempt, code, row.payer_phone or self._desk.test_phone)
+            self._send(tx, row, attempt, code, phone)
             return True
 
     def answer_challenge(self, public_id: str, typed: str) -> bool:
@@ -192,12 +206,13 @@ class Paying:
             if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
                 raise WrongStatus("no code is awaited")
             counted = tx.attempts.count_try(attempt.id, self._desk.now())
+            compared = counted and self._limiting.may_compare(tx, attempt)
         with self._desk.store.transaction() as tx:
             row, attempt = tx.payments.take_by_id(row.id), tx.attempts.get(attempt.id)
             challenge = tx.attempts.challenge(attempt.id)
             if attempt.status != AttemptStatus.AUTHENTICATING or challenge is None:
                 raise WrongStatus("the code was answered elsewhere")
-            if counted and is_code(self._desk.code_key, typed, challenge.code_mac, self._bound(row, attempt)):
+            if compared and self._is_right(typed, challenge.code_mac, self._bound(row, attempt)):
                 return self._authenticate(tx, row, attempt)
             self._desk.note(tx, row, "challenge.failed", attempt=attempt.public_id, tries=str(challenge.tries))
             # Only a guess that was compared ends the attempt: one that came too late must not overtake those that count.
@@ -205,9 +220,14 @@ class Paying:
                 self._desk.fail_authentication(tx, row, attempt, family="challenge_failed")
             return False
 
+    def _is_right(self, typed: str, mac: bytes, bound: Bound) -> bool:
+        keys = (self._desk.code_key, *self._desk.old_code_keys)
+        return any(is_code(key, typed, mac, bound) for key in keys)
+
     def _authenticate(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> bool:
         if not tx.attempts.close_challenge(attempt.id, self._desk.now()):
             raise WrongStatus("the code was used already")
+        tx.limits.add_guess(attempt.id, -1)
         proof = self._desk.new_id("auth")
         tx.attempts.move(attempt, AttemptStatus.AUTHENTICATED, authentication=proof)
         self._desk.note(tx, row, "attempt.authenticated", attempt=attempt.public_id, flow=Flow.CHALLENGE)
@@ -231,13 +251,12 @@ class Paying:
             if row.status == Status.CREATED:
                 self._touch(tx, row)
                 row = tx.payments.by_id(row.id)
-            if row.status == Status.OPENED:
+            if row.status == Status.OPENED and not row.parent_id:
                 self._desk.give_up(tx, row, Status.CANCELLED, by="payer")
 
 
-def _usable(row: PaymentRow, schemes: tuple[str, ...]) -> tuple[str, ...]:
+def _usable(limits: tuple[str, ...], schemes: tuple[str, ...]) -> tuple[str, ...]:
     """Give the brands of a card that this payment takes. Raises :class:`CardRefused` when there is none."""
-    limits = row.schemes.split()
     usable = tuple(scheme for scheme in schemes if not limits or scheme in limits)
     if not usable:
         raise CardRefused("cc-number", "scheme")

@@ -20,6 +20,8 @@ from gateway.store.payments import PaymentRow
 log = logging.getLogger(__name__)
 
 _SWEEP_LEASE = timedelta(seconds=60)
+# A sweep gives the word back after this long; what is still due is due at the next one.
+_SWEEP_SECONDS_MAX = 30
 
 
 class Refunding:
@@ -45,14 +47,15 @@ class Refunding:
         return True
 
     def cancel(self, command: Cancel, dialect: str) -> PaymentResult:
-        """Close a payment nobody has begun to debit. Raises :class:`RequestConflict` (``payment_over``)."""
-        with self._desk.store.transaction() as tx:
+        """Close a payment nobody has begun to debit, or what is left of a purchase paid in several times. Raises :class:`RequestConflict` (``payment_over``)."""
+        with self._desk.store.transaction(frozenset({command.signed.merchant})) as tx:
             row = self._own(tx, command, dialect)
             if not self._seen(tx, command, "cancel"):
-                if row.status not in (Status.CREATED, Status.OPENED):
+                if row.status in (Status.CREATED, Status.OPENED):
+                    self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
+                elif not (row.status == Status.PAID and self._desk.void_instalments(tx, row, "merchant")):
                     raise RequestConflict("payment_over", f"the payment is {row.status}; look it up", row.public_id)
                 self._desk.keep_signed(tx, command.signed, "cancel", row)
-                self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
             return tx.payments.result(tx.payments.by_id(row.id))
 
     def refund(self, command: Refund, dialect: str) -> PaymentResult:
@@ -60,7 +63,7 @@ class Refunding:
 
         Raises :class:`RequestConflict` (``payment_over``, ``refund_exceeds``, ``settled``).
         """
-        with self._desk.store.transaction() as tx:
+        with self._desk.store.transaction(frozenset({command.signed.merchant})) as tx:
             row = self._own(tx, command, dialect)
             if self._seen(tx, command, "refund"):
                 return tx.payments.result(row)
@@ -80,13 +83,13 @@ class Refunding:
             result = tx.payments.result(tx.payments.by_id(row.id))
         # The refund is durable: whatever happens now, it will be asked for once and told; the answer must not say otherwise.
         with suppress(StoreBusy):
-            self._ask(refund_id)
+            self.ask(refund_id)
             result = self._told(row)
         return result
 
     def capture(self, command: Capture, dialect: str) -> PaymentResult:
         """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``, ``amount_differs``)."""
-        with self._desk.store.transaction() as tx:
+        with self._desk.store.transaction(frozenset({command.signed.merchant})) as tx:
             row = self._own(tx, command, dialect)
             result = tx.payments.result(row)
             if self._seen(tx, command, "capture"):
@@ -147,7 +150,11 @@ class Refunding:
         self._desk.note(tx, row, "refund.requested", amount=str(amount.cents))
         return refund_id
 
-    def _ask(self, refund_id: int) -> None:
+    def undo(self, tx: Transaction, row: PaymentRow, reason: str) -> int:
+        """Write down that a whole payment is given back without its merchant's asking; :meth:`ask` carries it out."""
+        return self._intend(tx, row, Money(row.amount_cents, row.currency), reason)
+
+    def ask(self, refund_id: int) -> None:
         """Ask the acquirer, by the refund's own operation id: asking again asks for the same."""
         with self._desk.store.reading() as tx:
             refund = tx.refunds.get(refund_id)
@@ -172,7 +179,7 @@ class Refunding:
             self._settle(refund, row, answer.outcome)
             return
         with self._desk.store.transaction() as tx:
-            tx.refunds.postpone(refund_id, self._desk.now() + _SWEEP_LEASE)
+            tx.refunds.postpone(refund_id, self._desk.now() + _patience(refund.tries))
 
     def _settle(self, refund: Row[Any], row: PaymentRow, outcome: Outcome) -> None:
         now, is_done = self._desk.now(), outcome in (Outcome.APPROVED, Outcome.REVERSED)
@@ -201,6 +208,7 @@ class Refunding:
         tx.attempts.move(attempt, AttemptStatus.REFUNDED if is_all else AttemptStatus.PART_REFUNDED)
         if is_all:
             tx.debts.free_all(row.id, None)
+            self._desk.void_instalments(tx, row, "refund")
 
     def sweep(self) -> int:
         """Ask again for the refunds whose answer is missing; returns how many were looked at."""
@@ -208,9 +216,17 @@ class Refunding:
         with self._desk.store.reading() as tx:
             due = tx.refunds.due(now, 100)
         for refund in due:
+            # A bank that is silent keeps each of them waiting, and every authorisation that is in doubt behind them.
+            if self._desk.now() > now + timedelta(seconds=_SWEEP_SECONDS_MAX):
+                break
             with self._desk.store.transaction() as tx:
-                mine = tx.refunds.claim(refund, now + _SWEEP_LEASE)
+                mine = tx.refunds.claim(refund, self._desk.now() + _SWEEP_LEASE)
             if mine:
                 with suppress(WrongStatus):
-                    self._ask(refund.id)
+                    self.ask(refund.id)
         return len(due)
+
+
+def _patience(tries: int) -> timedelta:
+    """Wait 1, 2, 4 minutes and so on, at most four hours, for an answer about money that is on its way back."""
+    return timedelta(minutes=min(1 << min(tries, 10), 240))

@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from gateway.acquirers import Answer, Outcome
 from gateway.checkout.desk import Desk
+from gateway.checkout.limiting import Limiting
 from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
@@ -28,30 +29,38 @@ _DEADLINE = timedelta(seconds=35)
 
 @dataclass(frozen=True)
 class Intent:
-    """An authorisation that is durable and about to be asked for."""
+    """An authorisation that is durable and about to be asked for.
+
+    :ivar follows: for a later instalment, the authorisation that the payer was there for
+    :ivar is_withheld: the card passed a limit: the bank is not asked, and the answer is a refusal
+    """
 
     payment: PaymentRow
     attempt: Row[Any]
     op_id: str
+    follows: str = ""
+    is_withheld: bool = False
 
 
 class Settling:
     """Asks for money, and makes the answer true."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, limiting: Limiting) -> None:
+        self._desk, self._limiting = desk, limiting
 
     def authorise(self, public_id: str) -> None:
         """Ask the acquirer for the money, once: the intent, then the call.
 
         Raises :class:`WrongStatus` when the payment is not ready for it, or not any more.
         """
-        intent = self.intend(public_id)
+        intent = self.intend(public_id, by_payer=False)
         if intent is not None:
             self.ask(intent)
 
-    def intend(self, public_id: str) -> Intent | None:
+    def intend(self, public_id: str, *, by_payer: bool = True) -> Intent | None:
         """Write down, durably, that the money is about to be asked for; ``None`` when it is too late to ask.
+
+        :param by_payer: a payer's page asks, and a later instalment has none
 
         Raises :class:`WrongStatus` when the payment is not ready for it, or not any more.
         """
@@ -61,17 +70,32 @@ class Settling:
             attempt = tx.attempts.front(row.id)
             if row.status != Status.OPENED or attempt is None or attempt.status != AttemptStatus.AUTHENTICATED:
                 raise WrongStatus("this payment does not wait for its authorisation")
+            if row.parent_id and (by_payer or self._is_given_back(tx.payments.by_id(row.parent_id))):
+                raise WrongStatus("this instalment is asked for on its day, while its purchase is kept")
             if row.expires_at <= now:
                 self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
                 return None
-            op_id = self._desk.new_id("op")
-            tx.attempts.move(attempt, AttemptStatus.AUTHORISING, next_at=now + _DEADLINE, tries=0)
-            tx.payments.move(row, Status.WORKING)
-            tx.debts.move_all(row.id, "locked", "busy")
-            tx.attempts.hold_debts(attempt.id, row.id)
-            tx.attempts.add_operation(op_id, attempt.id, "authorise", row.amount_cents, now)
-            self._desk.note(tx, row, "attempt.authorising", attempt=attempt.public_id)
-        return Intent(row, attempt, op_id)
+            op_id, may_ask = self._desk.new_id("op"), self._limiting.may_ask(tx, attempt)
+            self.pledge(tx, row, attempt, op_id)
+            first = (
+                tx.attempts.operation(tx.attempts.first_debit(row.parent_id).id, "authorise") if row.parent_id else None
+            )
+        return Intent(row, attempt, op_id, first.op_id if first else "", is_withheld=not may_ask)
+
+    @staticmethod
+    def _is_given_back(purchase: PaymentRow) -> bool:
+        """Say whether a purchase was given back whole, or is being given back this moment."""
+        return bool(purchase.refunded_cents >= purchase.amount_cents)
+
+    def pledge(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], op_id: str) -> None:
+        """Write an authorisation's intent down: from here on its debts are busy, and the sweep looks after it."""
+        now = self._desk.now()
+        tx.attempts.move(attempt, AttemptStatus.AUTHORISING, next_at=now + _DEADLINE, tries=0)
+        tx.payments.move(row, Status.WORKING)
+        tx.debts.move_all(row.id, "locked", "busy")
+        tx.attempts.hold_debts(attempt.id, row.id)
+        tx.attempts.add_operation(op_id, attempt.id, "authorise", row.amount_cents, now)
+        self._desk.note(tx, row, "attempt.authorising", attempt=attempt.public_id)
 
     def ask(self, intent: Intent) -> None:
         """Make the call of an intent and record its answer.
@@ -83,19 +107,30 @@ class Settling:
         amount = Money(row.amount_cents, row.currency)
         try:
             try:
-                answer = self._desk.acquirer.authorise(
-                    attempt.token,
-                    amount,
-                    op_id=intent.op_id,
-                    scheme=attempt.scheme,
-                    authentication=attempt.authentication,
-                )
+                answer = self._answer(intent, amount)
             except AcquirerUnreachable:
                 self.doubt(attempt.id)
                 return
             self.record(attempt.id, intent.op_id, answer)
         except StoreBusy:
             log.error("an answer could not be written down; the sweep will ask again", extra={"payment": row.public_id})
+
+    def _answer(self, intent: Intent, amount: Money) -> Answer:
+        attempt, op_id = intent.attempt, intent.op_id
+        if intent.is_withheld:
+            return self._limiting.refusal(op_id, amount)
+
+        def call() -> Answer:
+            return self._desk.acquirer.authorise(
+                attempt.token,
+                amount,
+                op_id=op_id,
+                scheme=attempt.scheme,
+                authentication=attempt.authentication,
+                follows=intent.follows,
+            )
+
+        return self._limiting.timed("authorise", call)
 
     def record(self, attempt_id: int, op_id: str, answer: Answer) -> None:
         """Make a clear answer true; anything else is doubt."""
@@ -128,7 +163,7 @@ class Settling:
             response_code=answer.response_code,
             authorisation_number=answer.authorisation_number,
             ended_at=now,
-            token="",
+            token=attempt.token if tx.instalments.are_open(row.id) else "",
             next_at=capture_at,
             tries=0,
         )

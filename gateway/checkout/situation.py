@@ -76,7 +76,7 @@ def situation(tx: Transaction, now: datetime, row: PaymentRow) -> Situation:
     """Say where the payer of a payment stands."""
     result = tx.payments.result(row)
     attempt = tx.attempts.latest(row.id)
-    stage = _FINAL.get(result.status)
+    stage = Stage.WAITING if result.parent and result.is_live else _FINAL.get(result.status)
     if stage is None:
         shown = attempt is not None and not attempt.dismissed
         stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD

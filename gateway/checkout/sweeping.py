@@ -16,7 +16,7 @@ from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
 from gateway.checkout.settling import Settling, backoff
 from gateway.core.challenge import CHALLENGE_LIFE
-from gateway.core.errors import AcquirerUnreachable, WrongStatus
+from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import AttemptStatus, Status
 
@@ -31,6 +31,9 @@ _REVERSAL_WAIT_MAX_SECONDS = 4 * 3600
 # A sweep gives the word back after this long; what is still due is due at the next one.
 _SWEEP_SECONDS_MAX = 30
 _BATCH = 100
+# What waits for a paused endpoint is given up when its own last try would have been over: 12 tries take 75 h 37 min.
+_PAUSE_MAX = timedelta(hours=76)
+_PAUSED = "the endpoint was paused: it had failed ten times in a row, and every probe since"
 
 
 class Sweeping:
@@ -42,10 +45,12 @@ class Sweeping:
     def sweep(self) -> int:
         """Settle everything that is due once; returns how many things were looked at."""
         # What needs no acquirer comes first, so that a silent one delays nobody else.
-        return self._sweep_overdue() + self._sweep_challenges() + self._sweep_attempts()
+        return self._sweep_overdue() + self._sweep_challenges() + self._sweep_paused() + self._sweep_attempts()
 
     def _sweep_attempts(self) -> int:
         steps: dict[str, Callable[[Row[Any]], None]] = {
+            # Only a later instalment waits for the sweep; a payer's own attempt waits for the payer.
+            AttemptStatus.AUTHENTICATED: self._authorise,
             AttemptStatus.AUTHORISING: lambda attempt: self._settling.doubt(attempt.id),
             AttemptStatus.UNKNOWN: self._inquire,
             AttemptStatus.REVERSING: self._reverse,
@@ -69,14 +74,20 @@ class Sweeping:
         return len(due)
 
     def _calmly(self, step: Callable[[Row[Any]], None], attempt: Row[Any]) -> None:
-        """Do one step of the sweep; a silent acquirer or a faster sweeper is no reason to stop the others."""
+        """Do one step of the sweep; a silent acquirer, a faster sweeper or a broken step does not stop the others."""
         try:
             step(attempt)
         except (AcquirerUnreachable, WrongStatus) as error:
             log.info("sweep will look again", extra={"attempt": attempt.public_id, "reason": error.code})
-            with self._desk.store.transaction() as tx:
-                longest = _REVERSAL_WAIT_MAX_SECONDS if attempt.status == AttemptStatus.REVERSING else 60
-                tx.attempts.reschedule(attempt.id, self._desk.now() + backoff(attempt.tries, longest))
+        except StoreBusy:
+            raise
+        except Exception:
+            log.exception("a step of the sweep broke", extra={"attempt": attempt.public_id})
+        else:
+            return
+        with self._desk.store.transaction() as tx:
+            longest = _REVERSAL_WAIT_MAX_SECONDS if attempt.status == AttemptStatus.REVERSING else 60
+            tx.attempts.reschedule(attempt.id, self._desk.now() + backoff(attempt.tries, longest))
 
     def _inquire(self, attempt: Row[Any]) -> None:
         """Ask what became of an authorisation nobody heard of; after five silences, undo it."""
@@ -153,6 +164,21 @@ class Sweeping:
                 if front is not None and front.status == AttemptStatus.AUTHENTICATING:
                     self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
         return len(stale)
+
+    def _sweep_paused(self) -> int:
+        """Give up the notices that a paused endpoint has kept waiting for longer than any schedule."""
+        with self._desk.store.reading() as tx:
+            stale = tx.notices.stale(self._desk.now() - _PAUSE_MAX, _BATCH)
+        for notice in stale:
+            with self._desk.store.transaction() as tx:
+                if tx.notices.bury(notice.id, notice.lease, _PAUSED):
+                    self._desk.outbox.raise_alarm(tx, notice, _PAUSED)
+        return len(stale)
+
+    def _authorise(self, attempt: Row[Any]) -> None:
+        with self._desk.store.reading() as tx:
+            public_id = tx.payments.by_id(attempt.payment_id).public_id
+        self._settling.authorise(public_id)
 
     def _capture(self, attempt: Row[Any]) -> None:
         self._capturing.capture(attempt.id)

@@ -20,7 +20,11 @@ _ROOMS = {
     "demo": "demo",
     "doctor": "checks",
     "db": "checks",
+    "scripts": "checks",
     "keys": "keys",
+    "verify-audit": "audit",
+    "backup": "backup",
+    "reconcile": "reconcile",
     "merchant": "book",
     "payment": "book",
     "notice": "book",
@@ -36,7 +40,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _ROOMS:
             return None
-        command: click.Command = getattr(import_module(f"gateway.cli.{_ROOMS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"gateway.cli.{_ROOMS[cmd_name]}"), cmd_name.replace("-", "_"))
         return command
 
 

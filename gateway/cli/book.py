@@ -96,6 +96,7 @@ def list_payments(home: Path, limit: int) -> None:
         for row in tx.payments.newest(limit):
             amount = f"{row.amount_cents / 100:.2f} {row.currency}"
             click.echo(f"{row.public_id}  {row.status:10} {amount:>14}  {row.merchant_id}  {row.reference}")
+    parts.auditor.record("payment.read", f"the latest {limit}")
 
 
 @payment.command()
@@ -107,6 +108,7 @@ def show(home: Path, payment_id: str) -> None:
     with parts.store.reading() as tx:
         row = tx.payments.get(payment_id)
         result, notices = tx.payments.result(row), tx.notices.of_payment(row.id)
+    parts.auditor.record("payment.read", result.id)
     _tell(result, parts)
     for event in parts.worded(result).events:
         facts = " ".join(f"{name}={value}" for name, value in event.facts.items())
@@ -126,6 +128,11 @@ def _tell(result: PaymentResult, parts: "Parts") -> None:
     for attempt in result.attempts:
         code = f"{attempt.response_code} {attempt.response_family}".strip()
         click.echo(f"  card {attempt.number}: {attempt.scheme} ****{attempt.last4} {attempt.status.value} {code}")
+    if result.parent:
+        click.echo(f"  debit {result.rank} of the purchase {result.parent}")
+    for part in result.instalments:
+        amount = f"{part.amount.cents / 100:.2f} {part.amount.currency}"
+        click.echo(f"  instalment {part.rank}: {amount} due {part.due}, {part.status.value} {part.payment}".rstrip())
 
 
 @payment.command()
@@ -156,6 +163,7 @@ def settle(home: Path, payment_id: str, outcome: str) -> None:
     """Settle a payment in review as the acquirer's own evidence says; nothing is asked of the acquirer."""
     parts = open_parts(home)
     parts.checkout.settling.decide(payment_id, approved=outcome == "approved")
+    parts.auditor.record("review.settled", payment_id, before="review", after=outcome)
     click.echo(f"{payment_id}: {parts.checkout.opening.told(payment_id).status.value}")
 
 
@@ -170,7 +178,9 @@ def notice() -> None:
 @home_argument
 def list_notices(home: Path, state: str | None, limit: int) -> None:
     """List the latest notices."""
-    with open_parts(home).store.reading() as tx:
+    parts = open_parts(home)
+    parts.auditor.record("notice.read", f"the latest {limit}")
+    with parts.store.reading() as tx:
         for one in tx.notices.newest(limit, state):
             error = f"  {one.last_error}" if one.last_error else ""
             click.echo(f"{one.id:6} {one.state:4} {one.channel:14} tries {one.tries}  {one.event_id}{error}")
@@ -184,5 +194,6 @@ def resend(home: Path, notice_id: int) -> None:
     parts = open_parts(home)
     with parts.store.transaction() as tx:
         tx.notices.resend(notice_id, parts.now())
+        tx.audit.add("notice.resent", str(notice_id))
         tx.after_commit.add(parts.outbox.wake)
     click.echo("due now; a running worker sends it at once")

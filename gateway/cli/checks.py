@@ -1,5 +1,6 @@
 """Commands that look after the server itself: ``doctor`` and ``db``."""
 
+import os
 import smtplib
 import sys
 from collections.abc import Callable, Iterator
@@ -31,9 +32,27 @@ def upgrade(home: Path) -> None:
     from gateway.store.engine import open_engine
 
     engine = open_engine(read(home).sqlalchemy_url)
+    click.get_current_context().call_on_close(engine.dispose)
     before = migrations.current(engine)
     migrations.upgrade(engine)
     click.echo(f"schema {before or 'empty'} -> {migrations.current(engine)}")
+
+
+@db.command(name="grant")
+@click.argument("role")
+@home_argument
+def grant_rights(home: Path, role: str) -> None:
+    """Let a PostgreSQL account run the application, and no more; run it as the tables' owner, after each upgrade."""
+    from gateway.store.engine import open_engine
+    from gateway.store.rights import grant
+
+    url = read(home).sqlalchemy_url
+    if url.startswith("sqlite"):
+        raise click.ClickException("SQLite has no accounts; the file's mode is its only right")
+    engine = open_engine(url)
+    click.get_current_context().call_on_close(engine.dispose)
+    grant(engine, role)
+    click.echo(f"{role} may run the application; it may not rewrite history, nor see past the wall between merchants")
 
 
 @click.command()
@@ -55,7 +74,21 @@ def doctor(home: Path) -> None:
             click.echo(f"[wrong] {name}: {fault}")
         if not faults:
             click.echo(f"[  ok ] {name}")
+    for remark in _rights(parts):
+        click.echo(f"[ note] rights: {remark}")
     sys.exit(0 if is_well else 1)
+
+
+@click.command(name="scripts")
+@home_argument
+def scripts(home: Path) -> None:
+    """Write the inventory of the pages' scripts anew, after each was reviewed."""
+    from gateway.web import scripts as scripts_
+
+    templates = home / "checkout_templates"
+    for fault in list(scripts_.faults(templates)):
+        click.echo(fault)
+    click.echo(f"wrote {scripts_.write(templates)}")
 
 
 def _is_current(engine: "Engine") -> bool:
@@ -79,6 +112,18 @@ def _database(parts: "Parts") -> Iterator[str]:
             for setting in ("fsync", "synchronous_commit"):
                 if connection.exec_driver_sql(f"SHOW {setting}").scalar() == "off":
                     yield f"PostgreSQL has {setting} = off; an acknowledged payment could be lost"
+
+
+def _rights(parts: "Parts") -> Iterator[str]:
+    """Say what this server could do and never needs to."""
+    from gateway.store.rights import too_many
+
+    yield from too_many(parts.store.engine)
+    if os.geteuid() == 0:
+        yield "it runs as root; give it an account of its own"
+    for path in (parts.settings.var, Path(parts.settings.sqlalchemy_url.removeprefix("sqlite:///"))):
+        if path.exists() and path.stat().st_mode & 0o077 and path.parent.stat().st_mode & 0o077:
+            yield f"others may read {path}; run chmod go= {path}"
 
 
 def _worker(parts: "Parts") -> Iterator[str]:
@@ -116,6 +161,21 @@ def _merchants(parts: "Parts") -> Iterator[str]:
             yield f"{merchant.id} is in production without a contract number"
 
 
+def _scripts(parts: "Parts") -> Iterator[str]:
+    from gateway.web import scripts
+
+    yield from scripts.faults(parts.settings.home / "checkout_templates")
+
+
+def _limits(parts: "Parts") -> Iterator[str]:
+    if _is_current(parts.store.engine):
+        with parts.store.reading() as tx:
+            for merchant, kind in tx.limits.alerts(parts.now()):
+                yield f"somebody tries out {_TRIED[kind]} at {merchant}; see docs/operations.md"
+
+
+_TRIED = {"refusals": "cards", "range": "cards of one range", "codes": "telephone numbers"}
+
 _CHECKS: dict[str, "Callable[[Parts], Iterator[str]]"] = {
     "database": _database,
     "worker": _worker,
@@ -123,4 +183,6 @@ _CHECKS: dict[str, "Callable[[Parts], Iterator[str]]"] = {
     "attempts": _attempts,
     "mail relay": _mail,
     "merchants": _merchants,
+    "scripts": _scripts,
+    "card testing": _limits,
 }

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import keys as keys_
-from gateway.cli.serving import home_argument, read
+from gateway.cli.serving import home_argument, open_parts, read
 from gateway.clock import utc_now
+from gateway.core.errors import SettingsError
 
 
 @click.group()
@@ -23,14 +25,17 @@ def keys() -> None:
 def new(home: Path, what: str, merchant: str | None, alg: str, keep_private: bool) -> None:
     """Make keys: all, signing, page, cookie, code, seal or ticket; or, with --merchant, a merchant's."""
     if merchant is None:
-        for path in keys_.create(home / "keys", what, utc_now()):
+        made = keys_.create(home / "keys", what, utc_now())
+        for path in made:
             click.echo(f"made {path}")
+        _note(home, "key.made", " ".join(path.name for path in made))
     else:
         if merchant not in read(home).merchants:
             raise click.ClickException(f"no merchant {merchant!r} in config/merchants.toml; add it first")
-        made = keys_.create_merchant_keys(home / "keys", merchant, alg, utc_now(), keep_private=keep_private)
-        for name, value in made.items():
+        told = keys_.create_merchant_keys(home / "keys", merchant, alg, utc_now(), keep_private=keep_private)
+        for name, value in told.items():
             click.echo(f"{name}: {value}")
+        _note(home, "key.made", f"merchant {merchant}")
         click.echo("The secrets above are shown once; give them to the merchant by a safe way.")
     click.echo("Restart the server to use them.")
 
@@ -48,8 +53,10 @@ def list_(home: Path) -> None:
 @home_argument
 def retire(home: Path, name: str) -> None:
     """Take a key out of use, by key id or file name; the last of its kind stays."""
-    for path in keys_.retire(home / "keys", name):
+    moved = keys_.retire(home / "keys", name)
+    for path in moved:
         click.echo(f"moved to {path}")
+    _note(home, "key.retired", " ".join(path.name for path in moved))
     click.echo("Restart the server; what the key signed is refused from then on.")
 
 
@@ -58,3 +65,17 @@ def retire(home: Path, name: str) -> None:
 def demo_keys(home: Path) -> None:
     """Make what a development server lacks."""
     keys_.ensure_demo(home / "keys", read(home).key_holders, utc_now())
+
+
+def _note(home: Path, what: str, about: str) -> None:
+    """Write it into the audit log, once there is one: the first keys are older than the database."""
+    from gateway import migrations
+
+    try:
+        parts = open_parts(home)
+        if migrations.is_current(parts.store.engine):
+            parts.auditor.record(what, about)
+            return
+    except (SettingsError, OSError, SQLAlchemyError):
+        pass
+    click.echo("(Not in the audit log yet: the next start writes it down.)")

@@ -3,11 +3,15 @@
 Nothing heavy is imported before a command needs it: how soon a server takes payments is a matter of what is loaded when.
 """
 
+import getpass
 import os
 import resource
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +22,9 @@ from gateway.cli.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from flask import Flask
+    from sqlalchemy import Engine
 
+    from gateway.audit import Auditor
     from gateway.parts import Parts
     from gateway.settings import Settings
 
@@ -38,8 +44,10 @@ def read(home: Path) -> "Settings":
 
 def open_parts(home: Path) -> "Parts":
     """Build the server's parts; imported here, because commands that need none of them should be quick."""
+    from gateway.acting import Actor, start_as
     from gateway.parts import build
 
+    start_as(Actor(f"operator {getpass.getuser()}", f"command line on {socket.gethostname()}"))
     parts = build(read(home))
     click.get_current_context().call_on_close(parts.store.engine.dispose)
     return parts
@@ -142,18 +150,44 @@ def _upgrade(settings: "Settings") -> None:
 def _serve_web(app: "Flask", settings: "Settings") -> None:
     from gateway.cli.webserver import WebServer
 
-    WebServer(app, settings).run()
+    services = app.extensions["gateway"]
+    with _lived(services.auditor, "web", services.checkout.desk.store.engine):
+        WebServer(app, settings).run()
 
 
 def _work(settings: "Settings") -> None:
+    from gateway.audit.book import take_note
     from gateway.parts import build
     from gateway.store.wake import Bell
     from gateway.worker import Worker
 
     parts = build(settings)
     bell = Bell(parts.store.engine, settings.var / "wake")
-    Worker(parts.store, parts.checkout, parts.deliverer(bell.ring), bell, parts.now).run()
+    worker = Worker(parts.store, parts.checkout, parts.deliverer(bell.ring), bell, parts.now)
+    with parts.sealer().kept(), _lived(parts.auditor, "worker", parts.store.engine):
+        take_note(parts.store, parts.book())
+        worker.run()
     parts.store.engine.dispose()
+
+
+@contextmanager
+def _lived(auditor: "Auditor", program: str, engine: "Engine") -> Iterator[None]:
+    """Write down when a program starts and when it stops; killed, it leaves its start behind.
+
+    Nothing of the database stays open across what may fork.
+    """
+    from gateway.acting import Actor, start_as
+
+    pid = os.getpid()
+    start_as(Actor(program, f"{socket.gethostname()}:{pid}"))
+    auditor.record("service.started", program)
+    engine.dispose()
+    try:
+        yield
+    finally:
+        # What was forked meanwhile leaves by this way too.
+        if os.getpid() == pid:
+            auditor.record("service.stopped", program)
 
 
 def _catch(settings: "Settings") -> None:
@@ -189,11 +223,16 @@ def catcher(home: Path) -> None:
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Port (default: that of acquirer.url).")
+@click.option("--statement", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE",
+              help="Write the bank's statement from this day on (UTC) instead, for guichet reconcile.")  # fmt: skip
 @home_argument
-def simulator(home: Path, port: int | None) -> None:
+def simulator(home: Path, port: int | None, statement: datetime | None) -> None:
     """Run the simulated bank as a process of its own (acquirer.kind = "remote" asks it)."""
     from gateway.acquirers import server
 
+    if statement is not None:
+        click.echo(server.statement(home, statement.replace(tzinfo=UTC)), nl=False)
+        return
     configure_logs()
     address = urlsplit(read(home).acquirer.url)
     server.run(address.hostname or "127.0.0.1", port or address.port or 8002, home)

@@ -4,9 +4,11 @@ A :class:`CardNumber` prints itself masked; ``.reveal()`` is called in ``gateway
 carried by :class:`CardEntry` for the length of one call and stored by nobody.
 """
 
+import hmac
 import re
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 
 from gateway.core.errors import CardRefused
 
@@ -76,6 +78,14 @@ class CardNumber:
     def last4(self) -> str:
         """The last four digits."""
         return self._digits[-4:]
+
+    def identity(self, key: bytes) -> bytes:
+        """Compute what tells this card from others, for whoever has the key (HMAC-SHA-256 of the number)."""
+        return hmac.digest(key, b"card " + self._digits.encode(), sha256)
+
+    def range_identity(self, key: bytes) -> bytes:
+        """Compute what tells the range the card is of, its first eight digits (ISO/IEC 7812-1), from others."""
+        return hmac.digest(key, b"range " + self._digits[:8].encode(), sha256)
 
     @property
     def scheme(self) -> str:

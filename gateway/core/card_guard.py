@@ -35,8 +35,13 @@ def asks_to_keep_a_card(request: PaymentRequest) -> bool:
     Addresses and the merchant's own reference are left out: references of sixteen digits are common, and one in fifty of
     them would read as a card.
     """
-    told = (request.label, request.beneficiary, request.comment, request.payer_name, *request.metadata.values())
-    texts = [*told, *(line.label for line in request.lines), *_values(request.wire.values())]
+    told = (request.label, request.beneficiary, request.comment, request.payer_name, request.statement)
+    texts = [
+        *told,
+        *request.metadata.values(),
+        *(line.label for line in request.lines),
+        *_values(request.wire.values()),
+    ]
     # Only one that reads as a card itself need be left out; a shorter one would tear a number apart.
     own = request.reference if holds_card_number(request.reference) else "\0"
     return any(holds_card_number(_ADDRESS.sub(" ", text).replace(own, " ")) for text in texts)

@@ -5,6 +5,7 @@ Codes are public (they appear in problem documents); texts are for people and ma
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 
 class GatewayError(Exception):
@@ -72,13 +73,15 @@ class RequestConflict(GatewayError):
 
     ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over``, ``refund_exceeds``,
     ``amount_differs`` or ``settled``.
+
+    :ivar until: when a locked debt is free again at the latest, if that is known
     """
 
     code = "conflict"
 
-    def __init__(self, code: str, fix: str, payment: str | None = None) -> None:
+    def __init__(self, code: str, fix: str, payment: str | None = None, *, until: datetime | None = None) -> None:
         super().__init__(f"{code}: {fix}")
-        self.code, self.fix, self.payment = code, fix, payment
+        self.code, self.fix, self.payment, self.until = code, fix, payment, until
 
 
 class WrongStatus(GatewayError):
@@ -118,6 +121,22 @@ class DeliveryFailed(GatewayError):
     ) -> None:
         super().__init__(reason)
         self.again, self.retry_after_seconds, self.reply = again, retry_after_seconds, reply
+
+
+class OpenedElsewhere(GatewayError):
+    """A live page that belongs to another browser."""
+
+    code = "opened_elsewhere"
+
+
+class TooMany(GatewayError):
+    """More calls than one merchant's programs may make; nothing was done."""
+
+    code = "too_many_requests"
+
+    def __init__(self, reason: str, *, retry_after_seconds: int) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class StoreBusy(GatewayError):

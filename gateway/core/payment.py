@@ -59,6 +59,9 @@ MONEY = frozenset(
     }
 )
 
+# Attempts in these states ended badly: the card was tried and paid nothing.
+REFUSED = frozenset({AttemptStatus.DECLINED, AttemptStatus.AUTHN_FAILED, AttemptStatus.REVERSED})
+
 # Attempts in these states wait for the payer: at most one per payment.
 FRONT = frozenset({AttemptStatus.AUTHENTICATING, AttemptStatus.AUTHENTICATED})
 
@@ -141,6 +144,8 @@ class PaymentRequest:
     :ivar capture_days: how many days approved money waits before it is paid out
     :ivar instalments: what is to be paid later, by the same card
     :ivar schemes: the brands the payer may use; empty for all the acquirer takes
+    :ivar schemes_again: the brands after a card was refused; empty for the same as before
+    :ivar statement: what the payer's bank statement is to call this payment; empty for the payee's usual name
     """
 
     merchant: str
@@ -165,6 +170,8 @@ class PaymentRequest:
     capture_days: int = 0
     instalments: tuple[Instalment, ...] = ()
     schemes: tuple[str, ...] = ()
+    schemes_again: tuple[str, ...] = ()
+    statement: str = ""
 
     @property
     def total(self) -> Money:
@@ -276,6 +283,12 @@ class PaymentResult:
     def attempt(self) -> AttemptResult | None:
         """The latest card submission, if there was one."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The brands the payer may use now: a merchant may offer others once a card was refused."""
+        is_refused = any(attempt.status in REFUSED for attempt in self.attempts)
+        return (is_refused and self.request.schemes_again) or self.request.schemes
 
     @property
     def is_live(self) -> bool:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-# One secret each, never shared: page tokens, session cookies, one-time codes, sealed values, ticket links.
-PURPOSES = ("page", "cookie", "code", "seal", "ticket")
+# One secret each, never shared: page tokens, session cookies, one-time codes, sealed values, ticket links, what
+# recognises a card for two days, the audit log.
+PURPOSES = ("page", "cookie", "code", "seal", "ticket", "card", "audit")
 
 # Merchants' files; the order is the one they are listed in.
 MERCHANT_EXTENSIONS = ("pub.pem", "pem", "hs256", "whsec", "whsk.pem", "api", "api.txt")

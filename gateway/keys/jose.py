@@ -126,6 +126,21 @@ def sign_eddsa(key: OKPKey, *, typ: str, claims: Mapping[str, object]) -> str:
     return jws.serialize_compact(header, body, key, registry=_REGISTRIES["EdDSA"])
 
 
+def read_eddsa(key: OKPKey, token: str, *, typ: str) -> dict[str, object]:
+    """Give the claims of a compact JWS made by :func:`sign_eddsa`.
+
+    Raises :class:`ValueError` for one of another key or another type.
+    """
+    try:
+        found = jws.deserialize_compact(token, key, registry=_REGISTRIES["EdDSA"])
+        claims = json.loads(found.payload)
+    except (JoseError, ValueError) as error:
+        raise ValueError("is not signed by this key") from error
+    if found.protected.get("typ") != typ or not isinstance(claims, dict):
+        raise ValueError(f"is no {typ}")
+    return claims
+
+
 def sign_request(pem: bytes, claims: Mapping[str, object], *, typ: str, kid: str | None = None) -> str:
     """Sign a merchant's claims with its private key in PEM, as ``guichet sign`` does for portals' developers.
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from joserfc.jwk import OKPKey
 
 from gateway.core.errors import SettingsError
 from gateway.core.signing import ConfirmationKeys, read_secret
-from gateway.keys.files import PURPOSES, KeyFile, scan
-from gateway.keys.jose import RequestKey, hmac_key, jwk_of, private_ed25519, request_key, sign_eddsa
+from gateway.keys.files import PURPOSES, KeyFile, parse, scan
+from gateway.keys.jose import RequestKey, hmac_key, jwk_of, private_ed25519, read_eddsa, request_key, sign_eddsa
 
 # A purpose's secret is a 256-bit key; base64url spells 32 bytes in 43 characters.
 PURPOSE_BYTES = 32
+
+_ANCHOR = "audit-anchor+jwt"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -53,6 +56,20 @@ class Keys:
             raise SettingsError(tuple(faults))
         return keys
 
+    def remember(self, directory: Path) -> None:
+        """Read the retired keys that what they once wrote is checked with: the log's, and those of its anchors.
+
+        They come before all others, so none of them writes or signs. For ``guichet verify-audit`` alone.
+        """
+        retired = [parse(path, is_merchant=False) for path in sorted((directory / "retired").glob("*"))]
+        files = [file for file in retired if file is not None and file.owner in ("audit", "signing")]
+        current, self._signing = self._signing, []
+        secrets, self._secrets["audit"] = self._secrets["audit"], []
+        for file in sorted(files, key=lambda file: file.age):
+            self._add_own(file, file.path.read_bytes())
+        self._signing += current
+        self._secrets["audit"] += secrets
+
     def request_keys(self, merchant: str) -> tuple[RequestKey, ...]:
         """Give the keys that may sign this merchant's requests, oldest first."""
         return tuple(self._request_keys.get(merchant, ()))
@@ -64,6 +81,17 @@ class Keys:
     def sign_result(self, claims: Mapping[str, object]) -> str:
         """Sign what a payer's browser carries back, with the newest of the server's own keys."""
         return sign_eddsa(self._signing[-1], typ="payment-result+jwt", claims=claims)
+
+    def sign_anchor(self, claims: Mapping[str, object]) -> str:
+        """Sign a note of how long the audit chain is."""
+        return sign_eddsa(self._signing[-1], typ=_ANCHOR, claims=claims)
+
+    def read_anchor(self, token: str) -> Mapping[str, object]:
+        """Read such a note. Raises :class:`ValueError` when no key of this server signed it."""
+        for key in self._signing:
+            with suppress(ValueError):
+                return read_eddsa(key, token, typ=_ANCHOR)
+        raise ValueError("is not signed by a key of this server")
 
     def secrets(self, purpose: str) -> tuple[bytes, ...]:
         """Give the secrets of one purpose, oldest first: the last signs, all verify."""

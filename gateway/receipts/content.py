@@ -57,6 +57,7 @@ class Receipt:
     :ivar number: the gateway's transaction number; ``order`` is the merchant's reference of the payment
     :ivar amount: what this operation moved; ``total`` is what the payment debited
     :ivar test: true outside production: no money moved
+    :ivar statement: what the payer's bank statement is to call the payment, when the merchant said so
     """
 
     payment: str
@@ -83,6 +84,7 @@ class Receipt:
     scheme: str
     last4: str
     authorisation: str
+    statement: str
 
     @classmethod
     def of(
@@ -132,6 +134,7 @@ class Receipt:
             scheme=SCHEMES.get(attempt.scheme, attempt.scheme) if attempt else "",
             last4=attempt.last4[-4:] if attempt else "",
             authorisation=attempt.authorisation_number if attempt else "",
+            statement=_free(request.statement),
         )
 
     @property
@@ -170,6 +173,7 @@ class Receipt:
             amount=format_money(self.amount, language),
             original=original if self.operation is Operation.REFUND else "",
             means=f"{words['means_card']} {self.scheme}".strip(),
+            statement=self.statement,
             payer_name=self.payer_name,
             email=self.email,
             beneficiary=self.beneficiary,

@@ -12,39 +12,57 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 
 from gateway.core.errors import StoreBusy, WrongStatus
 from gateway.core.payment import Payee
 from gateway.store.attempts import Attempts
+from gateway.store.audit import Audit, Pen
 from gateway.store.debts import Debts
-from gateway.store.engine import READ_ONLY, open_engine
+from gateway.store.endpoints import Endpoints
+from gateway.store.engine import READ_ONLY, act_for, open_engine
+from gateway.store.instalments import Instalments
+from gateway.store.limits import Limits
 from gateway.store.notices import Notices
 from gateway.store.payments import Payments
 from gateway.store.refunds import Refunds
+from gateway.store.retention import Retention
+from gateway.store.statements import Statements
+from gateway.store.watch import Watch
 
-__all__ = ["Store", "Transaction", "open_engine"]
+__all__ = ["Pen", "Store", "Transaction", "open_engine"]
 
 
 # What PostgreSQL and SQLite call a row that is there already.
 _UNIQUE = frozenset({"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
+
+# PostgreSQL's idle_in_transaction_session_timeout and transaction_timeout: this process was frozen, and its session is gone.
+_SESSION_ENDED = frozenset({"25P03", "25P04"})
 
 
 @dataclass(frozen=True)
 class Transaction:
     """One transaction: the nouns that can be asked and changed inside it.
 
+    :ivar merchants: on whose behalf it is; empty for the server's own: the worker, a payer with a signed link, an operator
     :ivar after_commit: what to call once the changes are durable; each at most once, never after a rollback
     """
 
     connection: Connection
     payee_of: Callable[[str], Payee]
+    pen: Pen
+    merchants: frozenset[str] = frozenset()
     after_commit: set[Callable[[], None]] = field(default_factory=set)
 
     @cached_property
     def payments(self) -> Payments:
         """Payments, their lines and their history."""
-        return Payments(self.connection, self.payee_of)
+        return Payments(self.connection, self.payee_of, self.audit.touch, self.merchants)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who did what."""
+        return Audit(self.connection, self.pen)
 
     @cached_property
     def debts(self) -> Debts:
@@ -52,14 +70,44 @@ class Transaction:
         return Debts(self.connection)
 
     @cached_property
+    def instalments(self) -> Instalments:
+        """What is paid later."""
+        return Instalments(self.connection, self.audit.touch)
+
+    @cached_property
     def attempts(self) -> Attempts:
         """Card submissions, their challenges, their messages to the acquirer and their ledger."""
-        return Attempts(self.connection)
+        return Attempts(self.connection, self.audit.touch)
 
     @cached_property
     def refunds(self) -> Refunds:
         """Money given back."""
-        return Refunds(self.connection)
+        return Refunds(self.connection, self.audit.touch)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What is counted against card testing, and who holds a page."""
+        return Limits(self.connection)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """What tells of people."""
+        return Retention(self.connection)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """What is compared with the acquirer's book."""
+        return Statements(self.connection)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """What the alarms of an operator rest on."""
+        return Watch(self.connection)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Where confirmations fail."""
+        return Endpoints(self.connection)
 
     @cached_property
     def notices(self) -> Notices:
@@ -71,10 +119,11 @@ class Store:
     """The database behind both engines.
 
     :param payees: the merchant book's printable part; a merchant no longer in the book is shown by its id
+    :param pen: what the audit log is written with
     """
 
-    def __init__(self, engine: Engine, payees: Mapping[str, Payee]) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, payees: Mapping[str, Payee], pen: Pen) -> None:
+        self.engine, self.pen = engine, pen
         # One picture of the database for all the questions of one answer; SQLite's readers have it anyway.
         snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
         self._read_only: dict[str, Any] = {**READ_ONLY, **snapshot}
@@ -84,21 +133,24 @@ class Store:
         return self._payees.get(merchant) or Payee(merchant, merchant)
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Run a writing transaction.
+    def transaction(self, merchants: frozenset[str] = frozenset()) -> Iterator[Transaction]:
+        """Run a writing transaction; what it changed is in the audit log when it commits.
+
+        :param merchants: on whose behalf; nobody else's payments are there then
 
         Raises :class:`WrongStatus` when a unique constraint says that somebody else was faster, and :class:`StoreBusy` when
         the database could not be had; both mean that nothing was changed.
         """
         try:
             with self.engine.begin() as connection:
-                transaction = Transaction(connection, self._payee)
+                transaction = self._begin(connection, merchants)
                 yield transaction
+                transaction.audit.flush()
         except IntegrityError as error:
             if not _is_unique_violation(error):
                 raise
             raise WrongStatus("another request was faster") from error
-        except OperationalError as error:
+        except (OperationalError, InternalError) as error:
             if _is_mistake(error):
                 raise
             raise StoreBusy("the database did not answer in time") from error
@@ -106,15 +158,33 @@ class Store:
             follow()
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        """Run a transaction that only reads; it waits for nobody."""
+    def reading(self, merchants: frozenset[str] = frozenset()) -> Iterator[Transaction]:
+        """Run a transaction that only reads; it waits for nobody.
+
+        :param merchants: on whose behalf, as in :meth:`transaction`
+        """
         try:
             with self.engine.connect().execution_options(**self._read_only) as connection, connection.begin():
-                yield Transaction(connection, self._payee)
-        except OperationalError as error:
+                yield self._begin(connection, merchants)
+        except (OperationalError, InternalError) as error:
             if _is_mistake(error):
                 raise
             raise StoreBusy("the database did not answer in time") from error
+
+    def _begin(self, connection: Connection, merchants: frozenset[str]) -> Transaction:
+        if merchants:
+            act_for(connection, merchants)
+        return Transaction(connection, self._payee, self.pen, merchants)
+
+    def wipe(self) -> None:
+        """Empty SQLite's write-ahead log, which still holds what was just blanked; PostgreSQL's vacuum sees to its own."""
+        if self.engine.dialect.name != "sqlite":
+            return
+        with self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            # A reader keeps it from being emptied: the next batch, or the next restart, will.
+            if raw is not None:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _is_unique_violation(error: IntegrityError) -> bool:
@@ -123,6 +193,8 @@ def _is_unique_violation(error: IntegrityError) -> bool:
     return not _UNIQUE.isdisjoint(names)
 
 
-def _is_mistake(error: OperationalError) -> bool:
+def _is_mistake(error: OperationalError | InternalError) -> bool:
     """Tell a wrong statement, such as one of a schema that is not current, from a database that is busy or away."""
+    if isinstance(error, InternalError):
+        return getattr(error.orig, "sqlstate", None) not in _SESSION_ENDED
     return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR"

@@ -1,5 +1,6 @@
 """Attempts: card submissions, their challenge, their messages to the acquirer, and the ledger of what moved."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from gateway.core.challenge import SENDS_MAX, TRIES_MAX
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.money import Money
 from gateway.core.moves import check_attempt_move
-from gateway.core.payment import FRONT, MONEY, AttemptStatus
+from gateway.core.payment import FRONT, MONEY, REFUSED, AttemptStatus
 from gateway.store import tables as t
 
 AttemptRow = Row[Any]
@@ -18,11 +19,14 @@ AttemptRow = Row[Any]
 class Attempts:
     """Queries over ``attempt``, ``hold``, ``challenge``, ``operation`` and ``ledger``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, touch: Callable[[int, str], None]) -> None:
         self._db = connection
+        self._touch = touch
+        self._payment_of: dict[int, int] = {}
 
     def add(self, payment_id: int, **facts: object) -> int:
         """Insert an attempt with the payment's next number."""
+        self._touch(payment_id, "")
         a = t.attempt
         number = select(func.coalesce(func.max(a.c.n), 0) + 1).where(a.c.payment_id == payment_id).scalar_subquery()
         row = self._db.execute(insert(a).values(payment_id=payment_id, n=number, **facts).returning(a.c.id))
@@ -30,7 +34,9 @@ class Attempts:
 
     def get(self, attempt_id: int) -> AttemptRow:
         """Find one by its row id."""
-        return self._db.execute(select(t.attempt).where(t.attempt.c.id == attempt_id)).one()
+        row = self._db.execute(select(t.attempt).where(t.attempt.c.id == attempt_id)).one()
+        self._payment_of[row.id] = row.payment_id
+        return row
 
     def latest(self, payment_id: int) -> AttemptRow | None:
         """Find the newest attempt of a payment."""
@@ -50,10 +56,22 @@ class Attempts:
             raise NotFound("no attempt of this payment holds money")
         return row
 
+    def first_debit(self, payment_id: int) -> AttemptRow:
+        """Find the attempt that paid a purchase, given back since or not. Raises :class:`NotFound`."""
+        a, has_paid = t.attempt, (*MONEY, AttemptStatus.REFUNDED)
+        asked = select(a).where(a.c.payment_id == payment_id, a.c.status.in_(has_paid)).order_by(a.c.n.desc()).limit(1)
+        row = self._db.execute(asked).one_or_none()
+        if row is None:
+            raise NotFound("no attempt has paid this purchase")
+        return row
+
+    def forget_tokens(self, payment_id: int) -> None:
+        """Forget what stood for the payer's cards."""
+        self._db.execute(update(t.attempt).where(t.attempt.c.payment_id == payment_id).values(token=""))
+
     def count_refused(self, payment_id: int) -> int:
         """Count the cards of a payment that ended badly; abandoned ones do not count."""
-        bad = (AttemptStatus.DECLINED, AttemptStatus.AUTHN_FAILED, AttemptStatus.REVERSED)
-        asked = select(func.count()).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(bad))
+        asked = select(func.count()).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(REFUSED))
         return int(self._db.execute(asked).scalar_one())
 
     def count(self, payment_id: int) -> int:
@@ -66,6 +84,8 @@ class Attempts:
         Raises :class:`WrongStatus` if it is there no longer.
         """
         check_attempt_move(AttemptStatus(row.status), target)
+        self._payment_of[row.id] = row.payment_id
+        self._touch(row.payment_id, "")
         done = self._db.execute(
             update(t.attempt)
             .where(t.attempt.c.id == row.id, t.attempt.c.status == row.status)
@@ -103,6 +123,17 @@ class Attempts:
     def reschedule(self, attempt_id: int, next_at: datetime | None) -> None:
         """Say when an attempt must be looked at again."""
         self._db.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(next_at=next_at))
+
+    def forgotten(self, warned_before: datetime, lapsed_before: datetime, limit: int) -> list[AttemptRow]:
+        """Find approved money that waits for its merchant since long: to be warned of (tries 0), or lapsed (tries below 2)."""
+        a = t.attempt
+        is_late = (a.c.tries == 0) & (a.c.ended_at <= warned_before) | (a.c.tries < 2) & (a.c.ended_at <= lapsed_before)
+        asked = select(a).where(a.c.status == AttemptStatus.APPROVED, a.c.next_at.is_(None), is_late)
+        return list(self._db.execute(asked.order_by(a.c.ended_at).limit(limit)))
+
+    def mark(self, attempt_id: int, tries: int) -> None:
+        """Note how far the wait for a merchant's word has gone."""
+        self._db.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(tries=tries))
 
     # The challenge.
 
@@ -171,6 +202,7 @@ class Attempts:
 
     def add_operation(self, op_id: str, attempt_id: int, kind: str, amount_cents: int, now: datetime) -> None:
         """Write down what is about to be asked of the acquirer, before it is asked."""
+        self._touch_attempt(attempt_id)
         o = t.operation
         number = (
             select(func.count() + 1).where(o.c.attempt_id == attempt_id, o.c.kind == kind).scalar_subquery()
@@ -189,12 +221,13 @@ class Attempts:
 
     def answer_operation(self, op_id: str, outcome: str, now: datetime) -> None:
         """Write down what the acquirer answered."""
-        self._db.execute(
-            update(t.operation).where(t.operation.c.op_id == op_id).values(outcome=outcome, answered_at=now)
-        )
+        o = t.operation
+        asked = update(o).where(o.c.op_id == op_id).values(outcome=outcome, answered_at=now).returning(o.c.attempt_id)
+        self._touch_attempt(self._db.execute(asked).scalar_one())
 
     def post(self, attempt_id: int, kind: str, money: Money, at: datetime, refund_id: int = 0) -> None:
         """Write a balanced pair to the ledger: what the acquirer owes, and to whom."""
+        self._touch_attempt(attempt_id)
         sign = 1 if kind == "debit" else -1
         for account, amount in (("acquirer", sign * money.cents), ("merchant", -sign * money.cents)):
             self._db.execute(
@@ -208,6 +241,11 @@ class Attempts:
                     at=at,
                 )
             )
+
+    def _touch_attempt(self, attempt_id: int) -> None:
+        if attempt_id not in self._payment_of:
+            self.get(attempt_id)
+        self._touch(self._payment_of[attempt_id], "")
 
     def count_by_status(self) -> dict[str, int]:
         """Count the attempts that need watching, by status, for metrics."""

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from gateway.core.errors import WrongStatus
-from gateway.core.payment import normal_reference
+from gateway.core.payment import Status, normal_reference
 from gateway.store import tables as t
 
 
@@ -72,3 +72,15 @@ class Debts:
             .where(t.debt.c.holder_id == payment_id)
             .values(state="open", holder_id=None, locked_until=locked_until)
         )
+
+    def contradictions(self) -> list[Row[Any]]:
+        """Find debts in a state that the payment which holds them is not in."""
+        d, p = t.debt.c, t.payment.c
+        agrees = or_(
+            and_(d.state == "open", d.holder_id.is_(None)),
+            and_(d.state == "locked", p.status.in_((Status.CREATED, Status.OPENED))),
+            and_(d.state == "busy", p.status == Status.WORKING),
+            and_(d.state == "paid", p.status == Status.PAID),
+        )
+        asked = select(t.debt).outerjoin(t.payment, p.id == d.holder_id).where(func.coalesce(agrees, False).is_(False))
+        return list(self._db.execute(asked.order_by(d.id)))

@@ -5,9 +5,10 @@ SQLite: write-ahead log, ``synchronous=FULL`` (``NORMAL`` may forget an acknowle
 whatever the timeout. PostgreSQL: short lock and statement timeouts, so that a stuck peer is an error and not a queue.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 READ_ONLY = {"guichet_read_only": True}
 
@@ -19,7 +20,11 @@ _PRAGMAS = (
     "secure_delete=ON",
     "trusted_schema=OFF",
 )
-_PG_OPTIONS = "-c lock_timeout=2000 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000"
+# Row-level security shows a session nothing unless it says for whom it asks: ours begin as the server's own.
+_PG_OPTIONS = (
+    "-c lock_timeout=2000 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000 -c guichet.merchants=*"
+)
+_ACT_FOR = text("SELECT set_config('guichet.merchants', :merchants, true)")
 
 
 def open_engine(url: str) -> Engine:
@@ -45,3 +50,15 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     read_only = connection.get_execution_options().get("guichet_read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def act_for(connection: Connection, merchants: Iterable[str]) -> None:
+    """Show this transaction, and no other after it, the rows of these merchants alone; SQLite leaves it to the queries."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_ACT_FOR, {"merchants": ",".join(sorted(merchants))})
+
+
+def take_time(connection: Connection) -> None:
+    """Let the statements of this transaction last: for an operator's inspections, which nobody waits for."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -13,23 +13,29 @@ from gateway.store.types import UtcDateTime
 # One statement on both engines. MATERIALIZED pins the pick before the update: the usual UPDATE ... WHERE id IN (SELECT
 # ... FOR UPDATE SKIP LOCKED) may be planned so that it locks rows it does not take. A notice waits while an older one
 # of the same payment and target is undelivered. Deliveries under way and those of this claim together make at most
-# `per_target` for one target. Codes know neither rule: the newest is the one that counts, and it cannot wait.
+# `per_target` for one place: the endpoint of a confirmation, the target of anything else. Nothing goes to an endpoint
+# that is paused; when its time is up, the oldest notice alone does and speaks for the others. What a person has sent again
+# does not wait for that. Codes know none of these rules: the newest is the one that counts, and it cannot wait.
 _CLAIM = """
 WITH busy AS (
-  SELECT target, count(*) AS number FROM notice WHERE state = 'new' AND lease_until > :now GROUP BY target),
+  SELECT coalesce(nullif(endpoint, ''), target) AS place, count(*) AS number
+  FROM notice WHERE state = 'new' AND lease_until > :now GROUP BY 1),
 ranked AS (
-  SELECT n.id, n.channel, n.target, row_number() OVER (PARTITION BY n.target ORDER BY n.next_at, n.id) AS place
-  FROM notice AS n
+  SELECT n.id, coalesce(nullif(n.endpoint, ''), n.target) AS place,
+    row_number() OVER (PARTITION BY coalesce(nullif(n.endpoint, ''), n.target) ORDER BY n.next_at, n.id) AS number,
+    CASE WHEN e.paused_until IS NULL THEN :per_target ELSE 1 END AS most
+  FROM notice AS n LEFT JOIN endpoint AS e ON e.address = n.endpoint
   WHERE n.state = 'new' AND n.next_at <= :now AND (n.lease_until IS NULL OR n.lease_until <= :now)
+    AND (e.paused_until IS NULL OR e.paused_until <= :now OR (n.by_hand AND n.tries = 0))
     AND (:lane = '' OR (n.channel = 'sms') = (:lane = 'codes'))
     AND (n.channel = 'sms' OR NOT EXISTS (
       SELECT 1 FROM notice AS older
       WHERE older.payment_id = n.payment_id AND older.channel = n.channel AND older.target = n.target
         AND older.state = 'new' AND older.seq < n.seq))),
 pick AS MATERIALIZED (
-  SELECT n.id FROM notice AS n JOIN ranked ON ranked.id = n.id LEFT JOIN busy ON busy.target = n.target
+  SELECT n.id FROM notice AS n JOIN ranked ON ranked.id = n.id LEFT JOIN busy ON busy.place = ranked.place
   WHERE n.state = 'new' AND (n.lease_until IS NULL OR n.lease_until <= :now)
-    AND (n.channel = 'sms' OR ranked.place + coalesce(busy.number, 0) <= :per_target)
+    AND (n.channel = 'sms' OR ranked.number + coalesce(busy.number, 0) <= ranked.most)
   ORDER BY n.next_at, n.id LIMIT :limit {lock})
 UPDATE notice SET lease = :lease, lease_until = :until, tries = tries + 1
 FROM pick WHERE notice.id = pick.id
@@ -99,6 +105,13 @@ class Notices:
             .values(lease="", lease_until=None, **changes)
         )
         return done.rowcount == 1
+
+    def stale(self, due_before: datetime, limit: int) -> list[Row[Any]]:
+        """Find the notices that have waited for too long for an endpoint that is paused."""
+        n, e = t.notice, t.endpoint
+        asked = select(n).join(e, e.c.address == n.c.endpoint).where(e.c.paused_until.is_not(None))
+        is_idle = n.c.lease_until.is_(None)
+        return list(self._db.execute(asked.where(n.c.state == "new", n.c.next_at < due_before, is_idle).limit(limit)))
 
     def is_promised(self, channel: str, target: str, event_id: str) -> bool:
         """Say whether somebody is, or was, to be told of an event by a channel."""

@@ -2,32 +2,25 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 
 from gateway.core.errors import NotFound, WrongStatus
-from gateway.core.money import Money
 from gateway.core.moves import check_move
 from gateway.core.payment import (
-    AttemptResult,
-    AttemptStatus,
     Event,
-    Instalment,
-    Kind,
     Line,
-    Mode,
     Payee,
     PaymentRequest,
     PaymentResult,
-    RefundResult,
     Status,
     Which,
     normal_reference,
 )
 from gateway.store import tables as t
+from gateway.store.results import payment_result
 
 PaymentRow = Row[Any]
 
@@ -38,13 +31,26 @@ _NUMBER_MAX = 18
 class Payments:
     """Queries over ``payment``, ``line``, ``event`` and ``signed_request``."""
 
-    def __init__(self, connection: Connection, payee_of: Callable[[str], Payee]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        payee_of: Callable[[str], Payee],
+        touch: Callable[[int, str], None],
+        merchants: frozenset[str],
+    ) -> None:
         self._db = connection
         self._payee_of = payee_of
+        self._touch = touch
+        self._merchants = merchants
+
+    def _payment(self) -> Select[Any]:
+        """Select payments: those of the merchants this transaction is for; all, when it is the server's own."""
+        asked = select(t.payment)
+        return asked.where(t.payment.c.merchant_id.in_(self._merchants)) if self._merchants else asked
 
     def get(self, public_id: str) -> PaymentRow:
         """Find one by its public id. Raises :class:`NotFound`."""
-        row = self._db.execute(select(t.payment).where(t.payment.c.public_id == public_id)).one_or_none()
+        row = self._db.execute(self._payment().where(t.payment.c.public_id == public_id)).one_or_none()
         if row is None:
             raise NotFound("no such payment")
         return row
@@ -55,7 +61,7 @@ class Payments:
 
     def named(self, which: Which, dialect: str) -> PaymentRow:
         """Find one by whichever name it is called. Raises :class:`NotFound`, also for another merchant's."""
-        asked = select(t.payment)
+        asked = self._payment()
         if which.payment:
             asked = asked.where(t.payment.c.public_id == which.payment)
         elif which.handle:
@@ -65,7 +71,9 @@ class Payments:
             asked = asked.where(t.payment.c.id == (int(which.number) if is_number else 0))
         row = self._db.execute(asked).one_or_none()
         is_other = row is not None and which.reference not in ("", row.reference)
-        if row is None or is_other or (which.merchants and row.merchant_id not in which.merchants):
+        # What its protocol must echo is gone; the operator still finds it by its id.
+        is_forgotten = row is not None and row.forgotten_at is not None
+        if row is None or is_other or is_forgotten or (which.merchants and row.merchant_id not in which.merchants):
             raise NotFound("no such payment")
         return row
 
@@ -75,7 +83,7 @@ class Payments:
         Whoever changes a payment, its attempts or its debts takes the payment first: one order of locks for everybody,
         and what is read after it stays true. SQLite has one writer at a time anyway.
         """
-        asked = select(t.payment).where(t.payment.c.public_id == public_id).with_for_update()
+        asked = self._payment().where(t.payment.c.public_id == public_id).with_for_update()
         row = self._db.execute(asked).one_or_none()
         if row is None:
             raise NotFound("no such payment")
@@ -96,9 +104,11 @@ class Payments:
             .where(t.debt.c.merchant_id.in_(merchants), t.debt.c.reference == normal_reference(reference))
         )
         asked = (
-            select(t.payment)
+            self._payment()
             .where(t.payment.c.merchant_id.in_(merchants))
             .where(or_(t.payment.c.reference == reference, t.payment.c.id.in_(lines)))
+            # Later instalments are found by their purchase.
+            .where(t.payment.c.parent_id.is_(None), t.payment.c.forgotten_at.is_(None))
             .order_by(t.payment.c.id.desc())
             .limit(limit)
         )
@@ -154,12 +164,15 @@ class Payments:
                 capture_by_hand=request.capture_by_hand,
                 capture_days=request.capture_days,
                 schemes=" ".join(request.schemes),
+                schemes_again=" ".join(request.schemes_again),
+                statement=request.statement,
                 status=Status.CREATED,
                 **facts,
             )
             .returning(t.payment.c.id)
         )
         payment_id = int(row.scalar_one())
+        self._touch(payment_id, "")
         for position, part in enumerate(request.instalments):
             self._db.execute(
                 insert(t.instalment).values(
@@ -170,6 +183,7 @@ class Payments:
 
     def add_line(self, payment_id: int, position: int, debt_id: int, line: Line) -> None:
         """Insert one debt of a payment."""
+        self._touch(payment_id, "")
         self._db.execute(
             insert(t.line).values(
                 payment_id=payment_id,
@@ -184,6 +198,7 @@ class Payments:
     def move(self, row: PaymentRow, target: Status, **changes: object) -> None:
         """Move a payment from the status it was read in. Raises :class:`WrongStatus` if it is there no longer."""
         check_move(Status(row.status), target)
+        self._touch(row.id, "")
         done = self._db.execute(
             update(t.payment)
             .where(t.payment.c.id == row.id, t.payment.c.status == row.status)
@@ -192,12 +207,18 @@ class Payments:
         if done.rowcount != 1:
             raise WrongStatus(f"the payment was no longer {row.status}")
 
+    def allow_no_more_attempts(self, payment_id: int) -> None:
+        """Make the attempt under way the last."""
+        self._touch(payment_id, "")
+        self._db.execute(update(t.payment).where(t.payment.c.id == payment_id).values(attempts_max=1))
+
     def set_receipt_email(self, payment_id: int, email: str) -> None:
         """Keep the address the payer wants the receipt at."""
         self._db.execute(update(t.payment).where(t.payment.c.id == payment_id).values(receipt_email=email))
 
     def record(self, payment_id: int, event_id: str, kind: str, at: datetime, facts: Mapping[str, str]) -> Event:
         """Append a fact to the history; the payment's row lock makes the sequence gapless."""
+        self._touch(payment_id, kind)
         seq = self._db.execute(
             update(t.payment)
             .where(t.payment.c.id == payment_id)
@@ -212,87 +233,4 @@ class Payments:
 
     def result(self, row: PaymentRow) -> PaymentResult:
         """Tell everything known of a payment."""
-        currency = row.currency
-        return PaymentResult(
-            id=row.public_id,
-            number=f"{row.id:010d}",
-            request=self._request(row),
-            payee=replace(self._payee_of(row.merchant_id), mode=Mode(row.mode)),
-            status=Status(row.status),
-            created_at=row.created_at,
-            expires_at=row.expires_at,
-            paid_at=row.paid_at,
-            ended_at=row.ended_at,
-            email=row.receipt_email,
-            attempts=self._attempts(row.id),
-            refunds=self._refunds(row.id, currency),
-            events=self._events(row.id),
-            refunded_cents=row.refunded_cents,
-            attempts_max=row.attempts_max,
-            dialect=row.dialect,
-            handle=row.handle,
-        )
-
-    def _request(self, row: PaymentRow) -> PaymentRequest:
-        lines = self._db.execute(select(t.line).where(t.line.c.payment_id == row.id).order_by(t.line.c.position))
-        return PaymentRequest(
-            merchant=row.merchant_id,
-            reference=row.reference,
-            amount=Money(row.amount_cents, row.currency),
-            lines=tuple(Line(r.reference, r.label, Money(r.amount_cents, row.currency)) for r in lines),
-            label=row.label,
-            kind=Kind(row.kind),
-            email=row.email,
-            payer_name=row.payer_name,
-            payer_phone=row.payer_phone,
-            beneficiary=row.beneficiary,
-            comment=row.comment,
-            fiscal_year=row.fiscal_year,
-            language=row.language,
-            return_url=row.return_url,
-            notify_url=row.notify_url,
-            pay_before=row.pay_before,
-            metadata=json.loads(row.metadata),
-            wire=json.loads(row.wire),
-            capture_by_hand=row.capture_by_hand,
-            capture_days=row.capture_days,
-            schemes=tuple(row.schemes.split()),
-            instalments=self._instalments(row),
-        )
-
-    def _instalments(self, row: PaymentRow) -> tuple[Instalment, ...]:
-        i = t.instalment
-        rows = self._db.execute(select(i).where(i.c.payment_id == row.id).order_by(i.c.position))
-        return tuple(Instalment(r.due, Money(r.amount_cents, row.currency)) for r in rows)
-
-    def _attempts(self, payment_id: int) -> tuple[AttemptResult, ...]:
-        rows = self._db.execute(select(t.attempt).where(t.attempt.c.payment_id == payment_id).order_by(t.attempt.c.n))
-        return tuple(
-            AttemptResult(
-                id=r.public_id,
-                number=r.n,
-                status=AttemptStatus(r.status),
-                scheme=r.scheme,
-                bin=r.bin,
-                last4=r.last4,
-                expiry=r.expiry,
-                started_at=r.started_at,
-                flow=r.flow,
-                response_code=r.response_code,
-                response_family=r.response_family,
-                authorisation_number=r.authorisation_number,
-                eci=r.eci,
-                ended_at=r.ended_at,
-            )
-            for r in rows
-        )
-
-    def _refunds(self, payment_id: int, currency: str) -> tuple[RefundResult, ...]:
-        rows = self._db.execute(select(t.refund).where(t.refund.c.payment_id == payment_id).order_by(t.refund.c.id))
-        return tuple(
-            RefundResult(r.public_id, Money(r.amount_cents, currency), r.status, r.requested_at, r.reason) for r in rows
-        )
-
-    def _events(self, payment_id: int) -> tuple[Event, ...]:
-        rows = self._db.execute(select(t.event).where(t.event.c.payment_id == payment_id).order_by(t.event.c.seq))
-        return tuple(Event(r.public_id, r.seq, r.type, r.at, json.loads(r.facts)) for r in rows)
+        return payment_result(self._db, row, self._payee_of(row.merchant_id))

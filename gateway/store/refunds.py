@@ -1,5 +1,6 @@
 """Refunds: money given back, never more than was taken."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,13 @@ from gateway.store import tables as t
 class Refunds:
     """Queries over ``refund`` and the guarded sum in ``payment``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, touch: Callable[[int, str], None]) -> None:
         self._db = connection
+        self._touch = touch
 
     def reserve(self, payment_id: int, cents: int) -> None:
         """Add to what is given back, if it still fits. Raises :class:`RequestConflict`."""
+        self._touch(payment_id, "")
         p = t.payment
         done = self._db.execute(
             update(p)
@@ -28,6 +31,7 @@ class Refunds:
 
     def release(self, payment_id: int, cents: int) -> None:
         """Take back a reservation the acquirer refused."""
+        self._touch(payment_id, "")
         p = t.payment
         self._db.execute(update(p).where(p.c.id == payment_id).values(refunded_cents=p.c.refunded_cents - cents))
 
@@ -54,14 +58,19 @@ class Refunds:
             update(r)
             .where(r.c.id == refund_id, r.c.status.in_(("pending", "unknown")))
             .values(status=status, next_at=None)
-        )
-        return done.rowcount == 1
+            .returning(r.c.payment_id)
+        ).scalar()
+        if done is not None:
+            self._touch(done, "")
+        return done is not None
 
     def postpone(self, refund_id: int, next_at: datetime) -> None:
         """Note that the acquirer was silent; the same message goes out again later, unless somebody heard the answer."""
         r = t.refund
         is_open = r.c.status.in_(("pending", "unknown"))
-        self._db.execute(update(r).where(r.c.id == refund_id, is_open).values(status="unknown", next_at=next_at))
+        self._db.execute(
+            update(r).where(r.c.id == refund_id, is_open).values(status="unknown", next_at=next_at, tries=r.c.tries + 1)
+        )
 
     def due(self, now: datetime, limit: int) -> list[Row[Any]]:
         """Find the refunds whose answer is still missing."""

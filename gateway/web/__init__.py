@@ -7,6 +7,7 @@ from datetime import datetime
 
 from flask import Flask, Response, current_app, g, request
 
+from gateway.audit import Auditor
 from gateway.checkout import Checkout
 from gateway.core.payment import PaymentResult
 from gateway.dialects import Dialect
@@ -16,6 +17,16 @@ from gateway.settings import Settings
 
 # Threads that go on asking the acquirer after the payer was sent to the waiting page.
 _BACKGROUND = 16
+
+# Nothing of what a browser may offer is used here; the code by SMS is read by the field's own ``autocomplete``.
+_PERMISSIONS = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "camera", "accelerometer", "clipboard-read", "display-capture", "geolocation", "gyroscope", "hid",
+        "idle-detection", "magnetometer", "microphone", "midi", "payment", "publickey-credentials-get",
+        "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Services:
     faults: Callable[[], tuple[str, ...]]
     figures: Callable[[], Mapping[str, Mapping[str, int]]]
     worded: Callable[[PaymentResult], PaymentResult]
+    auditor: Auditor
     explain: Callable[[Mapping[str, str]], None] = lambda _: None
     background: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_BACKGROUND, "authorise"))
 
@@ -67,11 +79,11 @@ def init_headers(app: Flask, *, is_https: bool) -> None:
         # A portal that opened the page in a window of its own must see it close.
         response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none" if g.get("is_popup") else "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+        response.headers["Permissions-Policy"] = _PERMISSIONS
         response.headers["X-Robots-Tag"] = "noindex"
         if is_https:
             response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-        if request.endpoint == "static":
+        if request.endpoint == "static" and response.status_code in (200, 206, 304):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         else:
             response.headers["Cache-Control"] = "no-store"

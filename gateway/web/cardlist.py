@@ -84,12 +84,14 @@ def _facts(card: PublishedCard) -> tuple[str, ...]:
         facts.append("capture fails" if card.capture == "refused" else "capture works at the second try")
     if card.refund != "works":
         facts.append("refund refused")
+    if card.later != "works":
+        facts.append("later instalments refused" if card.later == "refused" else "later instalments refused once")
     return tuple(facts)
 
 
 def _outcome(card: PublishedCard) -> str:
     """Say under which of ``OUTCOMES`` a card is looked for: the most unusual thing about it."""
-    if card.capture != "works" or card.refund != "works":
+    if card.capture != "works" or card.refund != "works" or card.later != "works":
         return "afterwards"
     if card.acs in {Acs.REFUSED, Acs.REJECTED, Acs.UNAVAILABLE, Acs.SILENT}:
         return "authentication"

@@ -1,12 +1,12 @@
 """How a payment's pages end: what is said of the outcome, and how the payer leaves for the merchant's site."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import BoundedSemaphore
 from time import monotonic, sleep
 from urllib.parse import urlsplit
 
-from flask import g
+from flask import g, request
 
 from gateway.checkout import Situation
 from gateway.core.payment import PaymentResult, Status
@@ -36,13 +36,42 @@ def ending_view(situation: Situation) -> dict[str, object]:
     departure = departure_of(result)
     if departure is not None:
         allow_leaving(departure)
+    sent_back = departure and _sent_back(departure, result)
     return {
         "form": ResultForm(),
         "reason": family if family in _REASONS else "other",
         "can_retry": situation.can_retry,
         "can_return": departure is not None,
+        "departure": departure,
+        "sent_back": sent_back,
         **(_ticket_urls(result) if result.status is Status.PAID else {}),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """The payer goes back to the merchant without pressing anything, unless he says that he stays.
+
+    :ivar seconds: after how long; 0 at once
+    :ivar message: the merchant's own words about it
+    """
+
+    seconds: int
+    message: str
+
+
+def _sent_back(departure: Departure, result: PaymentResult) -> SentBack | None:
+    """Have the browser leave by itself, where the merchant wants it and nothing can be paid any more.
+
+    ``Refresh`` is a header of long standing (HTML, "shared declarative refresh steps") that needs no script; a redirect
+    after a posted form would be stopped by ``form-action``. Whoever needs more time follows the link to the same page
+    without it (WCAG 2.2, 2.2.1).
+    """
+    if departure.after_seconds is None or result.is_live or "stay" in request.args:
+        return None
+    url = departure.url if departure.method == "GET" else f"{request.path}/leave"
+    g.refresh = f"{departure.after_seconds}; url={url}"
+    return SentBack(departure.after_seconds, departure.message)
 
 
 def wait_until_told(payment: str) -> None:

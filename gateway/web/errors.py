@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
-from gateway.core.errors import GatewayError, NotFound, StoreBusy
+from gateway.core.errors import GatewayError, NotAuthentic, NotFound, OpenedElsewhere, StoreBusy
 from gateway.dialects import ErrorPage
 from gateway.web import services
 from gateway.web.rendering import LANGUAGE_DEFAULT
@@ -25,7 +25,9 @@ def problem(status: int, code: str, title: str, detail: str) -> Response:
     return response
 
 
-def error_page(status: int, title: str, message: str, code: str, reference: str = "") -> Response:
+def error_page(  # noqa: PLR0913 - the last two are for one caller each
+    status: int, title: str, message: str, code: str, *, reference: str = "", explained_url: str = ""
+) -> Response:
     """Show a person what went wrong; never a trace."""
     g.setdefault("language", LANGUAGE_DEFAULT)
     page = render_template(
@@ -41,6 +43,7 @@ def error_page(status: int, title: str, message: str, code: str, reference: str 
         error_code=code,
         reference=reference or secrets.token_hex(4),
         status=status,
+        explained_url=explained_url,
     )
     return make_response(page, status)
 
@@ -51,7 +54,11 @@ def entry_error_page(refusal: ErrorPage, error: GatewayError) -> Response:
     message = refusal.wording or _CONFLICTS.get(error.code, lambda: neutral)()
     if services().settings.is_test_kit_on and refusal.detail:
         message = f"{message} [{refusal.detail}]"
-    response = error_page(refusal.status, _("This payment cannot be started"), message, refusal.code)
+    explained = ""
+    if isinstance(error, NotAuthentic) and error.diagnosis and services().settings.is_test_kit_on:
+        explained = f"/_test/signatures?merchant={error.diagnosis.get('merchant', '')}"
+    title = _("This payment cannot be started")
+    response = error_page(refusal.status, title, message, refusal.code, explained_url=explained)
     response.headers.extend(refusal.headers)
     return response
 
@@ -66,6 +73,7 @@ def init_errors(app: Flask) -> None:
     """Give every error its face."""
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(NotFound, _unknown)
+    app.register_error_handler(OpenedElsewhere, _elsewhere)
     app.register_error_handler(StoreBusy, _busy)
     app.register_error_handler(SecurityError, _foreign_host)
     app.register_error_handler(HTTPException, _refused)
@@ -88,6 +96,15 @@ def _foreign_host(_error: SecurityError) -> Response:
 def _unknown(_error: Exception) -> Response:
     message = _("This address does not lead to a payment. Use the link given by the site you come from.")
     return error_page(404, _("Page not found"), message, "not_found")
+
+
+def _elsewhere(error: OpenedElsewhere) -> Response:
+    """Tell the truth to a payer with two devices, and nothing of the payment to a stranger with its address."""
+    message = _(
+        "This payment is under way on another device or in another browser, where it was opened first. Go on there. To go"
+        " on here instead, go back to the site you come from and press its payment button again."
+    )
+    return error_page(403, _("Opened on another device"), message, error.code)
 
 
 def _busy(_error: StoreBusy) -> Response:
@@ -132,7 +149,7 @@ def _broken(error: InternalServerError) -> Response:
     if _is_api():
         return problem(500, "internal_error", "Internal error", f"reference {reference}; look the payment up")
     message = _("Something went wrong on our side. Reload the page: it shows where your payment stands.")
-    return error_page(500, _("Something went wrong"), message, "internal_error", reference)
+    return error_page(500, _("Something went wrong"), message, "internal_error", reference=reference)
 
 
 _HTTP_CODES = {400: "bad_http", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_type"}

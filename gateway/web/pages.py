@@ -16,18 +16,25 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.checkout import Situation, Stage
 from gateway.core.errors import CardRefused, NotFound, WrongStatus
+from gateway.core.limits import network_of
 from gateway.core.payment import PaymentResult
 from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm
 from gateway.web import Services, services
+from gateway.web.again import keep, recall
 from gateway.web.endings import allow_leaving, departure_of, ending_view, wait_until_told
 from gateway.web.rendering import template_names
+from gateway.web.visitors import guard
 
 log = logging.getLogger(__name__)
 pages = Blueprint("pages", __name__, url_prefix="/p")
+pages.before_request(guard)
 
 LANGUAGES = (("fr", "Français"), ("en", "English"))
+
+# What a refused card page shows again of what was typed.
+_WRITTEN_BACK = ("expiry", "brand", "email")
 
 # Longer than this and the payer is sent to the waiting page, while the bank is still being asked.
 _PATIENCE_SECONDS = 4.0
@@ -48,7 +55,9 @@ def challenge(token: str) -> AnyResponse:
     situation = _situation(token)
     if situation.stage is not Stage.CHALLENGE:
         return _home(token)
-    return _render_challenge(situation, token, ChallengeForm())
+    form = ChallengeForm()
+    recall(situation.result.id, form)
+    return _render_challenge(situation, token, form)
 
 
 @pages.get("/<token>/state")
@@ -57,10 +66,16 @@ def state(token: str) -> Response:
     return jsonify(page=_situation(token).stage.value)
 
 
+@pages.get("/<token>/leave")
+def leave(token: str) -> AnyResponse:
+    """Bring the payer back to the merchant's site when the last page has run out of time."""
+    return _way_out(token)
+
+
 @pages.post("/<token>/brands")
 def brands(token: str) -> Response:
     """Tell the card page's script which brands a card that begins so may carry; nothing is kept."""
-    limits = _situation(token).result.request.schemes
+    limits = _situation(token).result.schemes
     digits = request.form.get("bin", "")[:8]
     known = services().checkout.desk.acquirer.schemes(digits) if digits.isascii() and digits.isdigit() else ()
     return jsonify(schemes=[scheme for scheme in known if not limits or scheme in limits])
@@ -112,7 +127,8 @@ def _take_code(token: str, payment: str) -> AnyResponse:
     if situation.stage is not Stage.CHALLENGE:
         return _home(token)
     if not form.validate():
-        return _render_challenge(situation, token, form)
+        keep(payment, form)
+        return _home(token)
     try:
         is_right = known.checkout.paying.answer_challenge(payment, form.digits)
     except WrongStatus:
@@ -129,12 +145,15 @@ def _pay(token: str, payment: str) -> AnyResponse:
         return _home(token)
     form = _card_form(known, situation.result)
     if not form.validate():
-        return _render(situation, token, form)
+        keep(payment, form, _WRITTEN_BACK)
+        return _home(token)
     try:
-        known.checkout.paying.enter_card(payment, form.entry(), scheme=form.scheme, email=form.address)
+        known.checkout.paying.enter_card(
+            payment, form.entry(), scheme=form.scheme, email=form.address, origin=network_of(request.remote_addr or "")
+        )
     except CardRefused as refusal:
         form.refuse(refusal)
-        return _render(situation, token, form)
+        keep(payment, form, _WRITTEN_BACK)
     except WrongStatus:
         log.info("card came too late", extra={"payment": payment})
     return _home(token)
@@ -161,6 +180,10 @@ def _leave(token: str, payment: str) -> AnyResponse:
     if _situation(token).can_retry:
         _calmly(services().checkout.paying.cancel, payment)
         wait_until_told(payment)
+    return _way_out(token)
+
+
+def _way_out(token: str) -> AnyResponse:
     situation = _situation(token)
     departure = departure_of(situation.result) if not situation.result.is_live else None
     if departure is None:
@@ -192,6 +215,8 @@ def _situation(token: str) -> Situation:
     g.is_popup = known.dialects[situation.result.dialect].popup
     codes = [code for code, _ in LANGUAGES]
     wished = request.args.get("lang", "")
+    if wished == "browser":
+        wished = request.accept_languages.best_match(codes) or ""
     if wished in codes:
         session["language"] = wished
     spoken = session.get("language") or situation.result.request.language
@@ -215,36 +240,42 @@ def _card_form(known: Services, result: PaymentResult) -> CardForm:
 
 
 def _common(result: PaymentResult, page_name: str, base: str) -> dict[str, object]:
+    # Whoever stays on the last page stays there in the other language too.
+    stay = "&stay=1" if "stay" in request.args else ""
     return {
         "payment": result,
         "page": page_name,
         "base": base,
         "language": g.language,
-        "languages": [(code, name, f"?lang={code}") for code, name in LANGUAGES],
+        "languages": [(code, name, f"?lang={code}{stay}") for code, name in LANGUAGES],
         "test_mode": result.payee.mode != "production",
     }
 
 
-def _render(situation: Situation, token: str, form: CardForm | None = None) -> Response:
+def _render(situation: Situation, token: str) -> Response:
     """Render the page of the present stage."""
     result, stage, base = situation.result, situation.stage, f"/p/{token}"
     context = _common(result, stage.value, base)
     context |= _VIEWS[stage](situation) if stage in _VIEWS else ending_view(situation)
-    if form is not None:
-        context["form"] = form
     names = template_names(f"page/{stage}.html", result.request.merchant)
-    return Response(render_template(names, **context))
+    response = Response(render_template(names, **context))
+    if "refresh" in g:
+        response.headers["Refresh"] = g.refresh
+    return response
 
 
 def _card_view(situation: Situation) -> dict[str, object]:
     known, result = services(), situation.result
     merchant = known.settings.merchants.get(result.request.merchant)
+    form = _card_form(known, result)
+    recall(result.id, form)
     failed = sum(attempt.status in ("declined", "authn_failed", "reversed") for attempt in result.attempts)
     return {
-        "form": _card_form(known, result),
+        "form": form,
         "email_rule": merchant.email_rule if merchant else "optional",
         "attempts_left": max(result.attempts_max - failed, 1),
         "this_year": known.now().year,
+        "test_cards_url": "/_test/cards" if known.settings.is_test_kit_on else "",
     }
 
 

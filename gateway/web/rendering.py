@@ -13,7 +13,7 @@ from flask_babel import Babel
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 
 from gateway.core.money import Money
-from gateway.web import formats
+from gateway.web import formats, scripts
 
 LANGUAGE_DEFAULT = "fr"
 
@@ -34,7 +34,9 @@ def init_rendering(app: Flask, home: Path) -> None:
     app.jinja_env.lstrip_blocks = True
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(templates / "translations")
     Babel(app, locale_selector=page_language, default_locale=LANGUAGE_DEFAULT)
-    app.jinja_env.globals.update(asset=_asset_urls(templates / "static"), direction=_direction)
+    app.jinja_env.globals.update(
+        asset=_asset_urls(templates / "static"), integrity=scripts.digests(templates).__getitem__, direction=_direction
+    )
     app.jinja_env.filters.update(
         money=_money, moment=_moment, day=_day, time_of_day=_time_of_day, scheme_name=formats.scheme_name
     )

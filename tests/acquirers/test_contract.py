@@ -324,6 +324,72 @@ def test_of_32_refunds_at_once_of_60_percent_one_succeeds(bank: Acquirer, op: st
     assert answers.count(Outcome.DECLINED) == 31
 
 
+def later(bank: Acquirer, op: str, token: str, cents: int = 300, **said: str) -> Answer:
+    """Ask for a later instalment of what ``authorise`` was approved for."""
+    words = {"op_id": f"{op}later", "follows": f"{op}auth", "scheme": "visa", "authentication": "", **said}
+    return bank.authorise(token, Money(cents), **words)
+
+
+@pytest.mark.parametrize("key", ["approved", "approved-challenge"])
+def test_a_later_instalment_needs_no_payer_and_may_be_of_another_amount(bank: Acquirer, op: str, key: str) -> None:
+    token = enrol(bank, op, key).token
+    authorise(bank, op, key)
+
+    answers = [later(bank, op, token, cents, op_id=f"{op}later{cents}") for cents in (300, 2000)]
+
+    assert [(answer.outcome, answer.amount.cents) for answer in answers] == [
+        (Outcome.APPROVED, 300),
+        (Outcome.APPROVED, 2000),
+    ]
+    assert bank.status(f"{op}later300", Money(300)).outcome is Outcome.APPROVED
+    assert bank.capture(f"{op}later300", Money(300), op_id=f"{op}capture").outcome is Outcome.APPROVED
+
+
+def test_saying_a_later_instalment_twice_debits_once(bank: Acquirer, op: str) -> None:
+    token = enrol(bank, op, "approved").token
+    authorise(bank, op, "approved")
+
+    assert later(bank, op, token) == later(bank, op, token)
+
+
+def test_a_later_instalment_follows_an_approval_of_its_own_card_only(bank: Acquirer, op: str) -> None:
+    token = enrol(bank, op, "approved").token
+    before = later(bank, op, token, op_id=f"{op}early")
+    authorise(bank, op, "approved")
+    other = enrol(bank, f"{op}other", "approved").token
+
+    strange = later(bank, op, other, op_id=f"{op}strange")
+    foreign = bank.authorise(
+        token, Money(300, "CHF"), op_id=f"{op}foreign", scheme="visa", authentication="", follows=f"{op}auth"
+    )
+    bank.reverse(f"{op}auth", TEN_EUROS, op_id=f"{op}reverse")
+    undone = later(bank, op, token, op_id=f"{op}undone")
+
+    refusals = [before, strange, foreign, undone]
+    assert [answer.response_code for answer in refusals] == ["1A"] * 4
+
+
+def test_a_token_alone_buys_nothing_more(bank: Acquirer, op: str) -> None:
+    token = enrol(bank, op, "approved").token
+    authorise(bank, op, "approved")
+
+    assert later(bank, op, token, follows="").response_code == "1A"
+
+
+def test_later_instalments_are_refused_as_their_card_asks(bank: Acquirer, op: str) -> None:
+    tokens = {}
+    for key in ("later-refused", "later-second-try"):
+        tokens[key] = enrol(bank, f"{op}{key}", key).token
+        assert authorise(bank, f"{op}{key}", key).outcome is Outcome.APPROVED
+
+    said = {
+        key: [later(bank, f"{op}{key}", token, op_id=f"{op}{key}{n}").response_code for n in range(3)]
+        for key, token in tokens.items()
+    }
+
+    assert said == {"later-refused": ["51", "51", "51"], "later-second-try": ["51", "00", "00"]}
+
+
 def kill_once(bank_process: BankProcess, key: str, *, written: bool) -> RemoteAcquirer:
     """Kill the bank in the middle of an authorisation, then start it again over the same file."""
     bank = RemoteAcquirer(bank_process.url, deadlines=Deadlines(answer_seconds=60))

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 from gateway.acquirers import Answer, Outcome
 from gateway.acquirers.cards import load
 from gateway.acquirers.simulator import Delays, Simulator
+from gateway.acquirers.statement import read, written
 from gateway.core.card import CardEntry, CardNumber, Expiry, luhn_valid
 from gateway.core.errors import AcquirerUnreachable, CardRefused
 from gateway.core.money import Money
@@ -205,17 +206,21 @@ def test_the_book_tells_what_became_of_each_authorisation(simulator: Simulator) 
     assert (tombstone.op_id, tombstone.token, tombstone.state) == ("never", "", "reversed")
 
 
-def test_the_day_file_lists_what_was_done_that_day(simulator: Simulator) -> None:
+def test_the_statement_tells_how_each_authorisation_stands(simulator: Simulator) -> None:
     authorise(simulator, enrol(simulator))
     authorise(simulator, enrol(simulator, "funds", "enrol2"), "auth2")
     simulator.capture("auth", TEN_EUROS, op_id="capture")
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
-    assert simulator.day_file(date(2026, 11, 20)).splitlines() == [
-        "at;verb;operation;authorisation;amount_cents;currency",
-        "2026-11-20T12:00:00.000+00:00;authorise;auth;auth;1000;EUR",
-        "2026-11-20T12:00:00.000+00:00;capture;capture;auth;1000;EUR",
+    told = read(written(simulator.statement(noon)).splitlines())
+
+    assert [(line.operation, line.state, line.amount, line.captured) for line in told.standings] == [
+        ("auth", "captured", 1000, 1000),
+        ("auth2", "declined", 1000, 0),
     ]
-    assert len(simulator.day_file(date(2026, 11, 21)).splitlines()) == 1
+    assert told.standings[0].at == noon
+    assert told.standings[0].card != told.standings[1].card
+    assert not simulator.statement(noon + timedelta(seconds=1)).standings
 
 
 def test_a_book_that_cannot_be_used_is_a_silent_bank(simulator: Simulator) -> None:

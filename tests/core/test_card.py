@@ -67,15 +67,20 @@ def test_an_expiry_is_read_in_any_usual_shape(typed: str) -> None:
     assert Expiry.parse(typed) == Expiry(2027, 1)
 
 
+def test_the_year_has_twelve_months() -> None:
+    assert [Expiry.parse(f"{month:02d}/27") for month in range(1, 13)] == [Expiry(2027, n) for n in range(1, 13)]
+
+
 @pytest.mark.parametrize(
     ("typed", "rule"),
-    [("", "missing"), ("13/27", "month"), ("00/27", "month"), ("janvier", "format"), ("1/2", "format")],
-)
+    [("", "missing"), ("13/27", "month"), ("00/27", "month"), ("janvier", "format"), ("1/2", "format"),
+     ("\u0660\u0661/\u0662\u0667", "format"), ("\u0660\u0661\u0662\u0667", "format")],
+)  # fmt: skip
 def test_what_is_no_expiry_is_refused_by_its_rule(typed: str, rule: str) -> None:
     with pytest.raises(CardRefused) as refusal:
         Expiry.parse(typed)
 
-    assert refusal.value.rule == rule
+    assert (refusal.value.field, refusal.value.rule) == ("cc-exp", rule)
 
 
 def test_a_card_is_good_until_the_last_day_of_its_month() -> None:

@@ -42,6 +42,7 @@ def test_other_digits_are_no_card_number(text: str) -> None:
         {"beneficiary": "4970 1051 9190 9006"},
         {"comment": f"ma carte\n{NUMBER}"},
         {"payer_name": NUMBER},
+        {"statement": NUMBER},
         {"metadata": {"note": NUMBER}},
         {"lines": (Line("R", NUMBER, Money(9612)),)},
         {"wire": {"objet": NUMBER}},

@@ -26,7 +26,7 @@ from gateway.core.signing import sign_webhook
 from gateway.dialects.native.faults import FAULTS
 from gateway.dialects.native.problems import ERRORS
 from gateway.keys import Keys
-from gateway.settings import AcquirerSettings, Merchant, Settings, SmsSettings, SmtpSettings, WebSettings
+from gateway.settings import AcquirerSettings, LimitSettings, Merchant, Settings, SmsSettings, SmtpSettings, WebSettings
 from tests.support import tools
 from tests.support.installing import NoTool
 from tests.support.server import Server, free_ports, make_home, running, wait_until
@@ -215,12 +215,12 @@ def test_the_published_javascript_library_verifies_a_confirmation(live: Server, 
 
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs/operations.md").read_text()
-    tables: dict[str, type[Settings | AcquirerSettings | SmtpSettings | SmsSettings | WebSettings | Merchant]] = {
+    tables: dict[str, type[Settings | AcquirerSettings | SmtpSettings | SmsSettings | WebSettings | LimitSettings | Merchant]] = {
         "": Settings, "acquirer.": AcquirerSettings, "smtp.": SmtpSettings, "sms.": SmsSettings, "web.": WebSettings,
-        "merchants.<id>.": Merchant,
+        "limits.": LimitSettings, "merchants.<id>.": Merchant,
     }  # fmt: skip
     # Given by --home and by the file's own structure; nobody writes them as settings.
-    implied = {"home", "acquirer", "smtp", "sms", "web", "merchants", "merchants.<id>.id"}
+    implied = {"home", "acquirer", "smtp", "sms", "web", "limits", "merchants", "merchants.<id>.id"}
     names = {prefix + name for prefix, model in tables.items() for name in model.model_fields} - implied
 
     assert {name for name in names if f"`{name}`" not in text} == set()

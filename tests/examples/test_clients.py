@@ -312,6 +312,7 @@ def test_payline_without_a_usable_page_is_a_refusal(status: int, body: str) -> N
         ("00000", "ACCEPTED", "payment.succeeded"),
         ("01116", "REFUSED", "payment.refused"),
         ("02319", "CANCELLED", "payment.cancelled"),
+        ("02014", "CANCELLED", "payment.cancelled"),
         ("02324", "REFUSED", "payment.expired"),
     ],
 )
@@ -326,7 +327,9 @@ def test_payline_reads_what_became_of_a_payment(code: str, word: str, meaning: s
     assert told.card["last4"] == "1646"
 
 
-@pytest.mark.parametrize(("code", "word"), [("02306", "INPROGRESS"), ("02533", "REFUSED")])
+@pytest.mark.parametrize(
+    ("code", "word"), [("02306", "INPROGRESS"), ("02533", "REFUSED"), ("02015", "REFUSED"), ("04003", "PENDING_RISK")]
+)
 @responses.activate
 def test_payline_tells_an_open_payment_from_a_refused_one(code: str, word: str) -> None:
     responses.post(SERVICE, body=details(code, word))
@@ -350,6 +353,8 @@ def test_payline_does_not_believe_a_token_nobody_gave() -> None:
         "<html>",
         '<!DOCTYPE x [<!ENTITY a "00000">]>' + details("&a;", "ACCEPTED").partition("?>")[2],
         answer("doWebPayment", ""),
+        # A database that is busy says nothing of the payment.
+        answer("getWebPaymentDetails", "<result><o:code>02101</o:code><o:shortMessage>ERROR</o:shortMessage></result>"),
         requests.ConnectionError("reset"),
     ],
 )

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, Table, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, Table, Update, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, StatementError
 
 from gateway import migrations
@@ -21,11 +21,13 @@ from gateway.core.errors import WrongStatus
 from gateway.core.moves import ATTEMPT_MOVES, MOVES
 from gateway.core.payment import FRONT, MONEY, AttemptStatus, Status
 from gateway.parts import Parts
-from gateway.store import Store, open_engine
+from gateway.store import Pen, Store, open_engine
 from gateway.store import tables as t
+from tests.support.figures import record
 from tests.support.postgres import drop_database, fresh_database
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+PEN = Pen((b"k" * 32,), lambda: NOW)
 OTHERS = [status for status in AttemptStatus if status not in MONEY]
 
 
@@ -75,6 +77,18 @@ def refused(db: Connection, act: Callable[[], object], kind: type[DBAPIError] = 
     with pytest.raises(kind) as refusal, db.begin_nested():
         act()
     return str(refusal.value.orig)
+
+
+def moves(db: Connection, change: Update) -> bool:
+    """Say whether the database lets a row move; what it refuses, it refuses as a move."""
+    try:
+        with db.begin_nested():
+            db.execute(change)
+    except DBAPIError as error:
+        if "cannot move so" not in str(error.orig):
+            raise
+        return False
+    return True
 
 
 class TestMoneyIsHeldOnce:
@@ -184,22 +198,33 @@ class TestChecks:
 
 
 class TestAppendOnly:
-    @pytest.fixture(params=["event", "ledger"])
+    @pytest.fixture(params=["event", "ledger", "audit", "seal"])
     def written(self, request: pytest.FixtureRequest, db: Connection) -> Table:
         payment = add_payment(db)
         attempt = add_attempt(db, payment, "approved")
         db.execute(insert(t.event).values(payment_id=payment, seq=1, public_id="evt_1", type="x", at=NOW))
         entry = {"kind": "debit", "account": "acquirer", "amount_cents": 1000, "currency": "EUR", "at": NOW}
         db.execute(insert(t.ledger).values(attempt_id=attempt, **entry))
+        facts = {"public_id": "aud_1", "at": NOW, "who": "server", "what": "x", "result": "done", "mac": "m"}
+        db.execute(insert(t.audit).values(**facts))
+        db.execute(insert(t.seal).values(n=1, audit_id=1, mac="m"))
         return t.metadata.tables[request.param]
 
     def test_what_was_written_is_not_changed(self, db: Connection, written: Table) -> None:
-        change = update(written).values(at=NOW + timedelta(days=1))
+        for one in written.columns:
+            change = update(written).values({one: one})
 
-        assert "append-only" in refused(db, lambda: db.execute(change), DBAPIError)
+            assert "append-only" in refused(db, partial(db.execute, change), DBAPIError), one
 
     def test_what_was_written_is_not_deleted(self, db: Connection, written: Table) -> None:
         assert "append-only" in refused(db, lambda: db.execute(written.delete()), DBAPIError)
+
+    def test_what_was_written_is_not_emptied(self, db: Connection, written: Table) -> None:
+        if db.dialect.name == "postgresql":
+            # SQLite has no other way than DELETE.
+            emptied = text(f"TRUNCATE {written.name} CASCADE")
+
+            assert "append-only" in refused(db, lambda: db.execute(emptied), DBAPIError)
 
     def test_money_is_entered_once(self, db: Connection) -> None:
         attempt = add_attempt(db, add_payment(db), "approved")
@@ -225,10 +250,7 @@ class TestMigrations:
         name = f"first_{os.getpid()}"
         is_file = request.param == "sqlite"
         engine = open_engine(f"sqlite:///{tmp_path}/first.sqlite" if is_file else fresh_database(postgres, name))
-        config = Config()
-        config.set_main_option("script_location", str(migrations.HERE))
-        config.attributes["engine"] = engine
-        command.upgrade(config, "0001")
+        _upgrade(engine, "0001")
         yield engine
         engine.dispose()
         drop_database(postgres, name)
@@ -261,11 +283,30 @@ class TestMigrations:
         assert [tuple(row) for row in kept] == [(number, "{}", "", False, 0) for number in numbers]
         assert migrations.is_current(first_version)
 
+    def test_instalments_of_cards_that_were_forgotten_are_void(self, first_version: Engine) -> None:
+        _upgrade(first_version, "0003")
+        with first_version.begin() as db:
+            payment = add_payment(db)
+            db.execute(text(f"INSERT INTO instalment VALUES ({payment}, 0, '2026-12-21', 500)"))  # noqa: S608 - a number
+
+        migrations.upgrade(first_version)
+
+        with first_version.connect() as db:
+            (kept,) = db.execute(select(t.instalment)).all()
+        assert (kept.payment_id, kept.due, kept.amount_cents, kept.state) == (payment, date(2026, 12, 21), 500, "void")
+
     def test_head_is_the_newest_version(self, engine: Engine) -> None:
         names = sorted(path.name for path in (migrations.HERE / "versions").glob("[0-9]*.py"))
 
         assert names[-1].startswith(migrations.HEAD)
         assert migrations.is_current(engine)
+
+
+def _upgrade(engine: Engine, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations.HERE))
+    config.attributes["engine"] = engine
+    command.upgrade(config, version)
 
 
 def _definitions(connection: Connection) -> set[str]:
@@ -317,7 +358,7 @@ class TestMoves:
     """Every pair of states through the store's own verb: the table's pass, all others raise."""
 
     def test_payments_move_along_the_law_only(self, engine: Engine) -> None:
-        store, passed = Store(engine, {}), set()
+        store, passed = Store(engine, {}, PEN), set()
         for start, target in product(Status, repeat=2):
             with store.transaction() as tx:
                 row = tx.payments.by_id(add_payment(tx.connection, status=start))
@@ -332,7 +373,7 @@ class TestMoves:
         assert len(passed) == 10
 
     def test_attempts_move_along_the_law_only(self, engine: Engine) -> None:
-        store, passed = Store(engine, {}), set()
+        store, passed = Store(engine, {}, PEN), set()
         for start, target in product(AttemptStatus, repeat=2):
             with store.transaction() as tx:
                 payment = add_payment(tx.connection)
@@ -347,8 +388,28 @@ class TestMoves:
         assert passed == {(start, target) for start, targets in ATTEMPT_MOVES.items() for target in targets}
         assert (AttemptStatus.REVERSED, AttemptStatus.APPROVED) not in passed
 
+    def test_the_database_refuses_every_move_outside_the_law(self, db: Connection) -> None:
+        """Every pair of states by SQL, for whoever goes past the store; a state that stays is no move either."""
+        tried = 0
+        passed: set[tuple[Status, Status]] = set()
+        for start, target in product(Status, repeat=2):
+            row = add_payment(db, status=start)
+            tried += 1
+            if moves(db, update(t.payment).where(t.payment.c.id == row).values(status=target)):
+                passed.add((start, target))
+        assert passed == {(start, target) for start, targets in MOVES.items() for target in targets}
+        passed_attempts: set[tuple[AttemptStatus, AttemptStatus]] = set()
+        for before, after in product(AttemptStatus, repeat=2):
+            row = add_attempt(db, add_payment(db), before)
+            tried += 1
+            if moves(db, update(t.attempt).where(t.attempt.c.id == row).values(status=after)):
+                passed_attempts.add((before, after))
+        assert passed_attempts == {(before, after) for before, targets in ATTEMPT_MOVES.items() for after in targets}
+        record("promise 7", engine=db.dialect.name, pairs=tried, passed=len(passed) + len(passed_attempts))
+        assert tried == len(Status) ** 2 + len(AttemptStatus) ** 2
+
     def test_a_row_read_too_early_moves_nothing(self, engine: Engine) -> None:
-        store = Store(engine, {})
+        store = Store(engine, {}, PEN)
         with store.transaction() as tx:
             stale = tx.payments.by_id(add_payment(tx.connection, status="opened"))
             tx.payments.move(stale, Status.WORKING)

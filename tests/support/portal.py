@@ -29,7 +29,7 @@ class Portal:
         (path,) = (p for p in (home / "keys/merchants").glob(f"{owner}-20*.pem") if p.name.count(".") == 1)
         key = load_pem_private_key(path.read_bytes(), None)
         assert isinstance(key, Ed25519PrivateKey)
-        self.key, self.kid = key, _thumbprint(key)
+        self.key, self.kid = key, thumbprint(key)
         (api_key,) = (home / "keys/merchants").glob(f"{owner}-20*.api.txt")
         self.bearer = {"Authorization": f"Bearer {api_key.read_text().strip()}"}
 
@@ -71,7 +71,8 @@ def _base64(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _thumbprint(key: Ed25519PrivateKey) -> str:
+def thumbprint(key: Ed25519PrivateKey) -> str:
+    """Name a public key as a request's ``kid``."""
     # RFC 7638, with the members RFC 8037 requires.
     x = _base64(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
     return _base64(sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest())

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -53,6 +54,19 @@ class Postgres:
     stop: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Breakable:
+    """A server of one test's own, which keeps its promises on disk and may be made to break them.
+
+    :ivar crash: stops it as a power cut would: no farewell, no checkpoint
+    :ivar start: starts it again; it recovers from its log
+    """
+
+    server: Postgres
+    crash: Callable[[], None]
+    start: Callable[[], None]
+
+
 def start_postgres() -> Postgres:
     """Start a server that only this account's sockets reach, or name the external one.
 
@@ -61,6 +75,15 @@ def start_postgres() -> Postgres:
     external = os.environ.get(EXTERNAL)
     if external:
         return Postgres(make_url(external).set(drivername=DRIVER).render_as_string(hide_password=False), _leave_alone)
+    return _start("-c fsync=off -c full_page_writes=off -c max_connections=200").server
+
+
+def start_breakable() -> Breakable:
+    """Start a server with every safety on, apart from the others. Raises :class:`NoPostgres`."""
+    return _start("")
+
+
+def _start(more: str) -> Breakable:
     binaries = _binaries()
     # Directly under /tmp: a socket path has 107 bytes at most, and the account "nobody" must be able to enter.
     top = Path(tempfile.mkdtemp(prefix="guichet-pg-", dir="/tmp"))
@@ -69,9 +92,15 @@ def start_postgres() -> Postgres:
     if os.geteuid() == 0:
         binaries = _lend_to_nobody(binaries, top)
     _tool(binaries, "initdb", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-k {data} -c listen_addresses='' -c fsync=off -c full_page_writes=off -c max_connections=200"
-    _tool(binaries, "pg_ctl", data, "-l", str(data / "log"), "-w", "-o", options, "start")
-    return Postgres(f"{DRIVER}://postgres@/postgres?host={data}", _undertaker(data / "db" / "postmaster.pid", top))
+
+    def control(*words: str) -> None:
+        _tool(binaries, "pg_ctl", data, "-w", *words)
+
+    start = partial(control, "-l", str(data / "log"), "-o", f"-k {data} -c listen_addresses='' {more}", "start")
+    start()
+    url = f"{DRIVER}://postgres@/postgres?host={data}"
+    server = Postgres(url, _undertaker(data / "db" / "postmaster.pid", top))
+    return Breakable(server, crash=partial(control, "-m", "immediate", "stop"), start=start)
 
 
 def fresh_database(server_url: str, name: str, template: str = "template0") -> str:
@@ -87,6 +116,11 @@ def fresh_database(server_url: str, name: str, template: str = "template0") -> s
             )
         )
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def client_tools() -> Path:
+    """Name the folder of ``pg_dump`` and ``pg_restore`` that are as new as the server."""
+    return _binaries() / "bin"
 
 
 def drop_database(server_url: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Where PHP, Node and the JavaScript verifier of confirmations come from, which the documentation's snippets need.
+"""Where strace comes from, and PHP, Node and the JavaScript verifier of confirmations, which the snippets need.
 
 ``python -m tests.support.tools`` finds them or installs them: Debian's packages when root, and one npm package under
 the hashes of its lock. The tests ask :func:`php_path`, :func:`node_path` and :func:`npm_folder` and skip, with the
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.support.installing import Finder, NoTool, install_debian, provide, succeeds
+from tests.support.strace import strace_path
 
 # The oldest that run the snippets: str_contains and throw expressions, request.toArray and a global fetch.
 PHP_OLDEST = (8, 0)
@@ -89,6 +90,7 @@ FINDERS: tuple[Finder, ...] = (
     ("node", node_path, lambda: install_debian(["nodejs"])),
     ("npm", _npm_path, lambda: install_debian(["npm"])),
     ("standardwebhooks", npm_folder, install_verifier),
+    ("strace", strace_path, lambda: install_debian(["strace"])),
 )
 
 

@@ -4,16 +4,17 @@ import re
 from pathlib import Path
 from threading import BoundedSemaphore
 from time import monotonic
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from gateway.dialects import Open
+from gateway.dialects import HttpCall, Open
 from gateway.parts import Parts
 from gateway.store import tables as t
-from tests.dialects.samples import SAMPLES, noted
+from tests.dialects.samples import SAMPLES, noted, systempay
 from tests.support.clock import Clock
 
 NUMBER = "4970105191909006"
@@ -63,6 +64,37 @@ def test_a_card_number_is_not_kept_of_a_refused_query(client: FlaskClient, clock
     kept = refusals.read_text()
     assert "ORDER0000001" in kept
     assert NUMBER not in kept
+
+
+def test_a_refused_form_leads_its_developer_to_the_explanation(client: FlaskClient, clock: Clock) -> None:
+    sample = SAMPLES["systempay"]("ORDER0000001", clock.now())
+    live = sample.body.replace(b"vads_ctx_mode=TEST", b"vads_ctx_mode=PRODUCTION")
+
+    page = client.post(sample.path, data=live, headers=sample.headers)
+
+    assert page.headers["X-Form-Error"] == "00"
+    link = re.search(r'href="(/_test/signatures[^"]*)"', page.text)
+    assert link is not None
+    explained = client.get(link[1]).text
+    # The sample was signed in test mode, so its mode was changed after it was signed.
+    assert "PRODUCTION" in explained
+    assert "not shown: made with the PRODUCTION key" in explained
+
+
+def test_a_card_page_of_systempay_offers_the_test_cards(client: FlaskClient, clock: Clock) -> None:
+    sample = systempay("ORDER0000001", clock.now(), vads_payment_cards="VISA;CB")
+    alone = systempay("ORDER0000002", clock.now(), vads_payment_cards="CB")
+
+    def card_page(call: HttpCall) -> str:
+        opened = client.post(call.path, data=call.body, headers=call.headers)
+        return client.get(urlsplit(opened.headers["Location"]).path).text
+
+    page, with_one = card_page(sample), card_page(alone)
+
+    assert 'href="/_test/cards"' in page
+    assert re.search(r'id="validationButtonPaymentMean"[^>]*>Carte bancaire : Visa, CB', page)
+    # One brand leaves nothing to choose.
+    assert 'id="validationButtonPaymentMean"' not in with_one
 
 
 class TestWaitingForTheMerchant:

@@ -95,7 +95,7 @@ def _challenge() -> dict[str, object]:
 
 
 def _ending() -> dict[str, object]:
-    return {"form": ResultForm(), "can_return": True}
+    return {"form": ResultForm(), "can_return": True, "departure": None, "sent_back": None}
 
 
 OWN: dict[str, Callable[[], dict[str, object]]] = {

@@ -273,7 +273,7 @@ def test_a_message_has_no_more_parts_than_it_has(client: FlaskClient, inbox: Inb
 def test_the_cards_are_listed_with_what_happens_in_both_languages(client: FlaskClient) -> None:
     page = client.get("/_test/cards").text
 
-    assert page.count('class="pan"') == 93
+    assert page.count('class="pan"') == 135
     row = page.partition("<span>4000</span><span>0000</span><span>0051</span><span>0000</span>")[2].partition("</tr>")[
         0
     ]
@@ -306,7 +306,7 @@ def test_the_cards_are_narrowed_by_outcome(client: FlaskClient, outcome: str, sh
 def test_every_card_stands_under_one_outcome(client: FlaskClient) -> None:
     links = re.findall(r'href="(/_test/cards\?outcome=\w+)"', client.get("/_test/cards").text)
 
-    assert sum(client.get(link).text.count('class="pan"') for link in links) == 93
+    assert sum(client.get(link).text.count('class="pan"') for link in links) == 135
 
 
 def test_an_unknown_outcome_is_not_found(client: FlaskClient) -> None:

@@ -5,18 +5,26 @@ indexes are the last line against a double debit: at most one attempt that may h
 """
 
 from gateway.store.tables.attempts import attempt, challenge, hold, ledger, operation, refund
+from gateway.store.tables.audit import audit, is_book, seal
 from gateway.store.tables.base import metadata
-from gateway.store.tables.notices import heartbeat, notice
+from gateway.store.tables.limits import alert, binding, card_entry, tally
+from gateway.store.tables.notices import endpoint, heartbeat, notice
 from gateway.store.tables.payments import debt, event, instalment, line, payment, signed_request
 
 __all__ = [
+    "alert",
     "attempt",
+    "audit",
+    "binding",
+    "card_entry",
     "challenge",
     "debt",
+    "endpoint",
     "event",
     "heartbeat",
     "hold",
     "instalment",
+    "is_book",
     "ledger",
     "line",
     "metadata",
@@ -24,5 +32,7 @@ __all__ = [
     "operation",
     "payment",
     "refund",
+    "seal",
     "signed_request",
+    "tally",
 ]

@@ -58,6 +58,9 @@ Index("uq_attempt_money", attempt.c.payment_id, unique=True, sqlite_where=_money
 Index("uq_attempt_front", attempt.c.payment_id, unique=True, sqlite_where=_front, postgresql_where=_front)
 Index("ix_attempt_next", attempt.c.next_at, sqlite_where=text("next_at IS NOT NULL"),
       postgresql_where=text("next_at IS NOT NULL"))  # fmt: skip
+# Money that is paid out when its merchant says so, and may be forgotten about.
+_by_hand = text("status = 'approved' AND next_at IS NULL")
+Index("ix_attempt_by_hand", attempt.c.ended_at, sqlite_where=_by_hand, postgresql_where=_by_hand)
 
 # Which attempt holds, or may hold, the money of which debt. A payment of several debts holds each of them.
 hold = Table(
@@ -113,6 +116,7 @@ refund = Table(
     Column("reason", String(140), nullable=False, server_default=""),
     Column("requested_at", UtcDateTime, nullable=False),
     Column("next_at", UtcDateTime),
+    Column("tries", Integer, nullable=False, server_default="0"),
     CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
     CheckConstraint(f"status IN ({words(REFUND_STATES)})", name="status"),
 )

@@ -28,6 +28,8 @@ notice = Table(
     Column("event_id", String(40), nullable=False),
     Column("channel", String(16), nullable=False),
     Column("target", String(2000), nullable=False),
+    # The target of a confirmation without its query: what is paused when it fails; empty for all other channels.
+    Column("endpoint", String(2000), nullable=False, server_default=""),
     Column("body", LargeBinary, nullable=False),
     Column("state", String(4), nullable=False),
     Column("next_at", UtcDateTime, nullable=False),
@@ -50,6 +52,16 @@ Index("ix_notice_due", notice.c.next_at, sqlite_where=_undelivered, postgresql_w
 Index("ix_notice_order", notice.c.payment_id, notice.c.channel, notice.c.seq, sqlite_where=_undelivered,
       postgresql_where=_undelivered)  # fmt: skip
 Index("ix_notice_payment_id", notice.c.payment_id)
+
+# Where confirmations fail, and how often in a row; one that works has no row.
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("address", String(2000), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    # Until when nothing is sent there; then one notice goes out and speaks for the others.
+    Column("paused_until", UtcDateTime),
+)
 
 heartbeat = Table(
     "heartbeat",

@@ -22,6 +22,8 @@ from gateway.store.tables.base import Id, metadata, words
 from gateway.store.types import UtcDateTime
 
 DEBT_STATES = ("open", "locked", "busy", "paid")
+# Planned until due, asked while a payment of its own is under way, then what became of that; void when it never will be.
+INSTALMENT_STATES = ("planned", "asked", "paid", "refused", "void")
 
 signed_request = Table(
     "signed_request",
@@ -82,8 +84,11 @@ payment = Table(
     Column("handle", String(64), nullable=False, server_default=""),
     Column("capture_by_hand", Boolean, nullable=False, server_default=text("false")),
     Column("capture_days", Integer, nullable=False, server_default="0"),
-    # The brands the payer may use, separated by blanks; empty for all.
+    # The brands the payer may use, separated by blanks; empty for all. Then those after a refusal; empty for the same.
     Column("schemes", String(120), nullable=False, server_default=""),
+    Column("schemes_again", String(120), nullable=False, server_default=""),
+    # What bank statements are to call the payment.
+    Column("statement", String(64), nullable=False, server_default=""),
     Column("digest", String(64), nullable=False),
     Column("status", String(12), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -93,6 +98,11 @@ payment = Table(
     Column("attempts_max", Integer, nullable=False),
     Column("refunded_cents", Integer, nullable=False, server_default="0"),
     Column("seq", Integer, nullable=False, server_default="0"),
+    # A later instalment is a payment of its own: of which purchase, and its place among the debits of it.
+    Column("parent_id", Id),
+    Column("rank", Integer, nullable=False, server_default="1"),
+    # When the merchant's term was over and all that tells of a person was blanked.
+    Column("forgotten_at", UtcDateTime),
     CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
     CheckConstraint("refunded_cents BETWEEN 0 AND amount_cents", name="refunded"),
     CheckConstraint(f"status IN ({words(Status)})", name="status"),
@@ -106,7 +116,15 @@ Index(
     "uq_payment_handle", payment.c.dialect, payment.c.handle, unique=True, sqlite_where=_named, postgresql_where=_named
 )
 
-# The later parts of a purchase paid in several times.
+_part = text("parent_id IS NOT NULL")
+Index(
+    "uq_payment_part", payment.c.parent_id, payment.c.rank, unique=True, sqlite_where=_part, postgresql_where=_part
+)  # fmt: skip
+_remembered = text("ended_at IS NOT NULL AND forgotten_at IS NULL")
+Index("ix_payment_remembered", payment.c.merchant_id, payment.c.ended_at, sqlite_where=_remembered,
+      postgresql_where=_remembered)  # fmt: skip
+
+# The later parts of a purchase paid in several times: the part at position n is the debit of rank n + 2.
 instalment = Table(
     "instalment",
     metadata,
@@ -114,9 +132,14 @@ instalment = Table(
     Column("position", Integer, nullable=False),
     Column("due", Date, nullable=False),
     Column("amount_cents", Integer, nullable=False),
+    Column("state", String(8), nullable=False, server_default="planned"),
     PrimaryKeyConstraint("payment_id", "position"),
     CheckConstraint(f"amount_cents BETWEEN 1 AND {AMOUNT_MAX}", name="amount"),
+    CheckConstraint(f"state IN ({words(INSTALMENT_STATES)})", name="state"),
 )
+_planned, _asked = text("state = 'planned'"), text("state = 'asked'")
+Index("ix_instalment_due", instalment.c.due, sqlite_where=_planned, postgresql_where=_planned)
+Index("ix_instalment_asked", instalment.c.payment_id, sqlite_where=_asked, postgresql_where=_asked)
 
 line = Table(
     "line",

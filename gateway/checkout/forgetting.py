@@ -1,0 +1,61 @@
+"""When people are forgotten: a merchant's term after a payment ended, in small batches, once an hour."""
+
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from gateway.checkout.desk import Desk
+from gateway.core.errors import WrongStatus
+from gateway.settings import RETENTION_MONTHS
+
+log = logging.getLogger(__name__)
+
+_EVERY = timedelta(hours=1)
+_BATCH = 200
+# Longer than any notice waits between two tries, or for an endpoint that is paused.
+_TOLD_WITHIN = timedelta(days=4)
+
+
+class Forgetting:
+    """Blanks what tells of people. Safe to run twice at once: a payment is forgotten by whoever takes it first."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._next_at = datetime.min.replace(tzinfo=UTC)
+
+    def sweep(self) -> int:
+        """Forget what is due, if an hour has passed since nothing was; returns how many payments that were."""
+        now = self._desk.now()
+        if now < self._next_at:
+            return 0
+        due = self._due(now)
+        for payment_id in due:
+            with suppress(WrongStatus), self._desk.store.transaction() as tx:
+                tx.payments.take_by_id(payment_id)
+                if tx.retention.forget(payment_id, now):
+                    tx.audit.touch(payment_id, "payment.forgotten")
+        if due:
+            self._desk.store.wipe()
+            log.info("people forgotten", extra={"payments": len(due)})
+        else:
+            self._next_at = now + _EVERY
+        return len(due)
+
+    def _due(self, now: datetime) -> list[int]:
+        book, due, told = self._desk.merchants, list[int](), now - _TOLD_WITHIN
+        with self._desk.store.reading() as tx:
+            for merchant in book.values():
+                if len(due) < _BATCH:
+                    due += tx.retention.due(
+                        merchant.id, months_before(now, merchant.retention_months), told, _BATCH - len(due)
+                    )
+            if len(due) < _BATCH:
+                before = months_before(now, RETENTION_MONTHS)
+                due += tx.retention.due_of_others(tuple(book), before, told, _BATCH - len(due))
+        return due
+
+
+def months_before(now: datetime, months: int) -> datetime:
+    """Go back by whole months; the last days of a month become its 28th."""
+    year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
+    return now.replace(year=year, month=month + 1, day=min(now.day, 28))

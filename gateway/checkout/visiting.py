@@ -1,0 +1,39 @@
+"""Whose a live page is: the first browser that opens it, until the merchant sends its payer there anew.
+
+Whoever else has the page's address, from a history or over a shoulder, can neither see nor act on a payment under way.
+What is over is shown to whoever has the link, as a receipt is.
+"""
+
+from hashlib import sha256
+
+from gateway.checkout.desk import Desk
+from gateway.core.payment import LIVE
+
+
+class Visiting:
+    """Keeps pages to their browsers."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def admits(self, public_id: str, browser: str, *, stays: bool) -> bool:
+        """Say whether a browser may see a page; a live page that has none becomes the page of one that stays.
+
+        :param browser: what its cookie says, or is about to
+        """
+        with self._desk.store.reading() as tx:
+            row = tx.payments.get(public_id)
+            holder = tx.limits.holder(row.id) if row.status in LIVE else None
+        if row.status not in LIVE or holder is not None or not stays:
+            return holder is None or holder == _digest(browser)
+        with self._desk.store.transaction() as tx:
+            return tx.limits.hold_page(row.id, _digest(browser), self._desk.now())
+
+    def release(self, public_id: str) -> None:
+        """Give a page to whichever browser opens it next: its payer was sent there anew."""
+        with self._desk.store.transaction() as tx:
+            tx.limits.release_page(tx.payments.get(public_id).id)
+
+
+def _digest(browser: str) -> bytes:
+    return sha256(browser.encode()).digest()
