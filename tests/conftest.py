@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway import keys, migrations
+from gateway.acting import Actor, start_as
 from gateway.app import create_app
 from gateway.parts import Parts, build
 from gateway.settings import Settings, load
@@ -94,6 +95,13 @@ def database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
     copied: str = request.getfixturevalue("postgres_template")
     yield fresh_database(server, name, copied)
     drop_database(server, name)
+
+
+@pytest.fixture(autouse=True)
+def this_process() -> Iterator[None]:
+    """Forget who this process acts as: a command that ran in it has said so, and the next test is nobody's operator."""
+    yield
+    start_as(Actor("server"))
 
 
 @pytest.fixture

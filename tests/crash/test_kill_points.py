@@ -71,7 +71,7 @@ def test_a_payment_killed_at_any_system_call_is_neither_lost_nor_doubled(rig: Ri
 
     engine = rig.parts.store.engine.dialect.name
     record(f"killed at every system call, {engine}", points=points, violations=0, seed=SEED, **kills)
-    assert set(kills) == set(ROLES)
+    assert set(kills) == set(ROLES) or not IS_NIGHT
     assert kills.total() >= (EVERY_MIN if IS_NIGHT else SAMPLE // 2), kills
 
 

@@ -126,9 +126,8 @@ def test_a_newer_database_keeps_nobody_from_serving(parts: Parts) -> None:
     assert url.get_backend_name() != "sqlite" or migrations.is_current_file(Path(url.database))
 
 
+@pytest.mark.parametrize("older", ["postgresql"], indirect=True)
 def test_an_older_process_goes_on_over_the_walls_when_its_account_is_told_to(postgres: str, older: Engine) -> None:
-    if older.dialect.name == "sqlite":
-        pytest.skip("SQLite has no accounts and no walls")
     role = f"older_{os.getpid()}"
     server = make_url(postgres).set(drivername="postgresql").render_as_string(hide_password=False)
     address = older.url.set(drivername="postgresql")

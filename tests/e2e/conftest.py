@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserType, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from gateway.app import create_app
@@ -28,17 +28,28 @@ NewPayer = Callable[..., Payer]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Start the browser once; without one the journeys are skipped, and the reason is told."""
+def chromium() -> Iterator[BrowserType]:
+    """Drive browsers of this kind; there can be one driver in a process."""
+    with sync_playwright() as playwright:
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """Find the browser's program; without one the journeys are skipped, and the reason is told."""
     try:
-        path = chromium_path()
+        return Path(chromium_path())
     except NoBrowser as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: BrowserType, program: Path) -> Iterator[Browser]:
+    """Start the browser once."""
     expect.set_options(timeout=WAIT_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=launch_flags())
-        yield browser
-        browser.close()
+    browser = chromium.launch(executable_path=program, args=launch_flags())
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

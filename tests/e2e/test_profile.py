@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import BrowserType
 
 from gateway.clock import utc_now
-from tests.support.browser import NoBrowser, chromium_path, launch_flags
+from tests.support.browser import launch_flags
 from tests.support.clock import Clock
 from tests.support.portal import Portal
 from tests.support.server import Server
@@ -31,15 +31,13 @@ def checkout(server: Server) -> str:
     return str(answer.json()["checkout_url"])
 
 
-def test_a_browser_keeps_nothing_of_a_card(server: Server, tmp_path: Path) -> None:
+def test_a_browser_keeps_nothing_of_a_card(
+    server: Server, chromium: BrowserType, program: Path, tmp_path: Path
+) -> None:
     typed, misplaced, left, planted = foreign_numbers(4)
     page_url, profile = checkout(server), tmp_path / "profile"
+    context = chromium.launch_persistent_context(profile, executable_path=program, args=launch_flags())
     try:
-        program = chromium_path()
-    except NoBrowser as reason:
-        pytest.skip(str(reason))
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=program, args=launch_flags())
         page = context.new_page()
         page.goto(page_url)
         page.fill("[name=number]", typed)
@@ -54,6 +52,7 @@ def test_a_browser_keeps_nothing_of_a_card(server: Server, tmp_path: Path) -> No
         stores = page.evaluate(STORES)
         page.goto(f"{server.base_url}/?number={planted}")
         time.sleep(3)
+    finally:
         context.close()
     (profile / "stores").write_text(stores)
 
