@@ -138,8 +138,9 @@ class Store:
 
         :param merchants: on whose behalf; nobody else's payments are there then
 
-        Raises :class:`WrongStatus` when a unique constraint says that somebody else was faster, and :class:`StoreBusy` when
-        the database could not be had; both mean that nothing was changed.
+        Raises :class:`WrongStatus` when a unique constraint says that somebody else was faster: nothing was changed. Raises
+        :class:`StoreBusy` when the database could not be had, or was lost: nothing was changed unless it was lost at the very
+        commit, so whoever tries again looks first (guarded moves and unique keys do).
         """
         try:
             with self.engine.begin() as connection:
