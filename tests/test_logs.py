@@ -1,9 +1,11 @@
 """Logs are JSON lines of named fields: no card, no person, no body, whoever writes them."""
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +68,19 @@ class TestForm:
 
         (line,) = lines(output)
         assert set(line) == {"event", "level", "logger", "timestamp", "payment"}
+
+    def test_every_field_the_product_names_has_its_place(self) -> None:
+        named = {
+            key.value
+            for path in (Path(logs.__file__).parent).rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.keyword) and node.arg == "extra" and isinstance(node.value, ast.Dict)
+            for key in node.value.keys
+            if isinstance(key, ast.Constant)
+        }
+
+        assert {"payment", "reason"} <= named
+        assert named <= ALLOWED
 
     def test_a_line_break_in_a_value_makes_no_second_line(self, output: io.StringIO) -> None:
         log.info("refused", extra={"reason": 'x\n{"event": "forged"}'})

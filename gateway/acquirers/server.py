@@ -151,7 +151,7 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log the standard library's line (verb, path and status) with everything else; it has no body in it."""
-        log.debug("simulated bank asked", extra={"line": format % args})
+        log.debug("simulated bank asked", extra={"path": format % args})
 
 
 # What goes back over the wire: a status and a body.

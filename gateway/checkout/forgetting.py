@@ -36,7 +36,7 @@ class Forgetting:
                     tx.audit.touch(payment_id, "payment.forgotten")
         if due:
             self._desk.store.wipe()
-            log.info("people forgotten", extra={"payments": len(due)})
+            log.info("people forgotten", extra={"count": len(due)})
         else:
             self._next_at = now + _EVERY
         return len(due)

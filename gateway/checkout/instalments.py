@@ -167,7 +167,7 @@ class Instalments:
         result = tx.payments.result(purchase)
         part = next(part for part in result.instalments if part.rank == rank)
         self._desk.outbox.alarm(tx, purchase.id, event, instalment_alarm(result, part))
-        log.error("instalment refused", extra={"payment": purchase.public_id, "rank": rank})
+        log.error("instalment refused", extra={"payment": purchase.public_id, "reference": f"part {rank}"})
 
 
 def _request(tx: Transaction, purchase: PaymentRow, part: Row[Any]) -> PaymentRequest:

@@ -49,7 +49,7 @@ def _sender(form: Form, shops: Shops) -> Shop:
     if shop is None and not any(fault.code == known.SITE_ID for fault in faults):
         faults.append(Fault("/vads_site_id", known.SITE_ID, "no such shop here; name one of the merchant book"))
         # A portal that was pointed here before its shop was: the operator should see which.
-        log.info("unknown shop", extra={"site": form.text("vads_site_id")})
+        log.info("unknown shop", extra={"reference": form.text("vads_site_id")})
     if faults or shop is None:
         raise BadRequest(tuple(faults))
     return shop
