@@ -4,7 +4,6 @@ It decides; its memory is :mod:`gateway.acquirers.book` and its cards are :mod:`
 bank's part alone: it does not watch for double debits, so that its book can testify against Guichet's.
 """
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from gateway.acquirers import Answer, Enrolment, Flow, Outcome
 from gateway.acquirers.book import Enrolled, Entry, Message, Page
 from gateway.acquirers.bookfile import Book
 from gateway.acquirers.cards import Acs, CardTable, PublishedCard, Verdict
+from gateway.acquirers.judging import Proof, decline, judge
 from gateway.acquirers.statement import Period, Statement
 from gateway.core.card import CardEntry
 from gateway.core.errors import AcquirerUnreachable, CardRefused
@@ -23,9 +23,6 @@ from gateway.core.money import Money
 
 # Where the simulated bank sends its code; a bank masks all but the end.
 _PHONE = "** ** ** ** 42"
-
-# The authorisation number that these services' test platforms give every payment by their own cards.
-_FIXED_NUMBERS = {"payfip": "A55A", "payline": "A55A"}
 
 # Inquiries that get no clear answer while the bank reviews: fewer than the five after which a resolver reverses.
 _REVIEW_SILENCES = 2
@@ -103,8 +100,8 @@ class Simulator:
         """Ask for the money, once per ``op_id``.
 
         A card that is to be challenged is declined without ``authentication``, and any card for another amount than
-        the enrolled one, unless this is a later instalment of what was approved. A silent card raises :class:`AcquirerUnreachable`, each time it is asked: only
-        :meth:`status` tells what the book says.
+        the enrolled one, unless this is a later instalment of what was approved. A silent card raises
+        :class:`AcquirerUnreachable`, each time it is asked: only :meth:`status` tells what the book says.
         """
         message = Message(op_id, "authorise", f"{token} {scheme}", amount)
         with self._book.reading() as page:
@@ -121,10 +118,10 @@ class Simulator:
             answer = page.answered(message)
             if answer is None:
                 refusal = self._cards.refusal(test, amount.cents) if test else ""
-                proof = _Proof(bool(authentication), follows)
-                answer = _judge(page, message, test, enrolled, proof)
+                proof = Proof(bool(authentication), follows)
+                answer = judge(page, message, test, enrolled, proof)
                 if refusal and answer.outcome is Outcome.APPROVED:
-                    answer = _decline(message, refusal, "do_not_honour")
+                    answer = decline(message, refusal, "do_not_honour")
                 page.record(message, answer, self._now())
                 _enter(page, message, answer, verdict)
         if verdict in {Verdict.SILENT_APPROVED, Verdict.SILENT_DECLINED, Verdict.REVIEW}:
@@ -193,10 +190,10 @@ class Simulator:
         if entry is None or entry.state != "approved":
             return _not_now(message, entry)
         if message.amount.currency != entry.amount.currency or message.amount.cents > entry.amount.cents:
-            return _decline(message, "13", "amount")
+            return decline(message, "13", "amount")
         conduct = self._test_behind(page, entry).capture
         if conduct == "refused":
-            return _decline(message, "96", "technical")
+            return decline(message, "96", "technical")
         if conduct == "second_try" and not entry.silences:
             page.change(replace(entry, silences=1))
             return None
@@ -205,12 +202,12 @@ class Simulator:
 
     def _refund(self, page: Page, message: Message, entry: Entry | None) -> Answer:
         if entry is None or entry.state != "captured":
-            return _decline(message, "12", "wrong_state")
+            return decline(message, "12", "wrong_state")
         if self._test_behind(page, entry).refund == "refused":
-            return _decline(message, "57", "not_permitted")
+            return decline(message, "57", "not_permitted")
         refunded = entry.refunded_cents + message.amount.cents
         if message.amount.currency != entry.amount.currency or refunded > entry.captured_cents:
-            return _decline(message, "13", "amount")
+            return decline(message, "13", "amount")
         page.change(replace(entry, refunded_cents=refunded))
         return Answer(message.op_id, Outcome.APPROVED, message.amount, "00")
 
@@ -231,53 +228,6 @@ def _enrolment(token: str, test: PublishedCard) -> Enrolment:
     return Enrolment(token, test.flow, test.schemes, eci=test.proof_eci, phone=phone, response_code=test.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """What speaks for the cardholder's will: an authentication now, or an approved authorisation that is followed."""
-
-    is_authenticated: bool
-    follows: str
-
-
-def _judge(
-    page: Page, message: Message, test: PublishedCard | None, enrolled: Enrolled | None, proof: _Proof
-) -> Answer:
-    """Decide one new authorisation: what forbids it first, the card's own outcome last."""
-    if page.entry(message.op_id):
-        # The tombstone of a reversal that came first.
-        return _decline(message, "12", "reversed")
-    if test is None or enrolled is None:
-        return _decline(message, "14", "bad_number")
-    if not (
-        _is_followed(page, message, enrolled, proof) if proof.follows else _is_proven(message, test, enrolled, proof)
-    ):
-        return _decline(message, "1A", "authentication")
-    if message.about.rpartition(" ")[2] not in test.schemes:
-        return _decline(message, "57", "not_permitted")
-    if not enrolled.code_right:
-        return _decline(message, "82", "wrong_code")
-    if test.code:
-        return _decline(message, test.code, test.family)
-    is_refused = test.later == "refused" or (test.later == "second_try" and not page.has_declined(enrolled.token))
-    if proof.follows and is_refused:
-        return _decline(message, "51", "funds")
-    drawn = hashlib.sha256(message.op_id.encode()).hexdigest()[:6].upper()
-    number = _FIXED_NUMBERS.get(test.source.service, drawn)
-    return Answer(message.op_id, Outcome.APPROVED, message.amount, "00", authorisation_number=number)
-
-
-def _is_proven(message: Message, test: PublishedCard, enrolled: Enrolled, proof: _Proof) -> bool:
-    is_willing = test.flow is not Flow.REFUSED and (test.flow is not Flow.CHALLENGE or proof.is_authenticated)
-    return is_willing and message.amount == enrolled.amount
-
-
-def _is_followed(page: Page, message: Message, enrolled: Enrolled, proof: _Proof) -> bool:
-    """Say whether a later instalment follows an approval of the same card, in the same currency."""
-    first = page.entry(proof.follows)
-    is_good = first is not None and first.token == enrolled.token and first.state in ("approved", "captured")
-    return is_good and message.amount.currency == enrolled.amount.currency
-
-
 def _enter(page: Page, message: Message, answer: Answer, verdict: Verdict) -> None:
     if page.entry(message.op_id):
         return
@@ -293,7 +243,7 @@ def _reverse(page: Page, message: Message, entry: Entry | None) -> Answer:
     elif entry.amount != message.amount:
         raise ValueError(f"operation {message.op_id} reverses another amount than was authorised")
     elif entry.state == "captured":
-        return _decline(message, "12", "wrong_state")
+        return decline(message, "12", "wrong_state")
     elif entry.state != "declined":
         page.change(replace(entry, state="reversed"))
     return Answer(message.op_id, Outcome.REVERSED, message.amount)
@@ -301,10 +251,6 @@ def _reverse(page: Page, message: Message, entry: Entry | None) -> Answer:
 
 def _not_now(message: Message, entry: Entry | None) -> Answer:
     if entry is not None and entry.state == "captured":
-        return _decline(message, "94", "duplicate")
+        return decline(message, "94", "duplicate")
     is_reversed = entry is not None and entry.state == "reversed"
-    return _decline(message, "12", "reversed" if is_reversed else "wrong_state")
-
-
-def _decline(message: Message, code: str, family: str) -> Answer:
-    return Answer(message.op_id, Outcome.DECLINED, message.amount, code, family)
+    return decline(message, "12", "reversed" if is_reversed else "wrong_state")

@@ -55,60 +55,45 @@ class _UnderWay(threading.local):
 _under_way = _UnderWay()
 
 
-def _connect(connection: HTTPConnection) -> socket.socket:
-    """Connect to one of the addresses that were checked, as long as there is time.
+class _Pinned(HTTPConnection):
+    """Goes to one of the addresses that were checked, and asks for what was signed."""
 
-    TLS is agreed upon within the time to connect as a whole: that is how Python's ``ssl`` reads a timeout.
-    """
-    failure: OSError = OSError("no address")
-    for address in _under_way.addresses:
+    def _new_conn(self) -> socket.socket:
+        """Connect as long as there is time.
+
+        TLS is agreed upon within the time to connect as a whole: that is how Python's ``ssl`` reads a timeout.
+        """
+        failure: OSError = OSError("no address")
+        for address in _under_way.addresses:
+            if _under_way.is_over.is_set():
+                failure = TimeoutError("no time left")
+                break
+            try:
+                return create_connection((address, self.port), self.timeout, socket_options=self.socket_options)
+            except OSError as error:
+                failure = error
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, "the receiver does not answer") from failure
+        raise NewConnectionError(self, "the receiver takes no connection") from failure
+
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        """Let the deadline find the socket, say nothing once it has passed, and respell no escape of the address."""
+        _under_way.connections.append(self)
         if _under_way.is_over.is_set():
-            failure = TimeoutError("no time left")
-            break
-        try:
-            return create_connection(
-                (address, connection.port), connection.timeout, socket_options=connection.socket_options
-            )
-        except OSError as error:
-            failure = error
-    if isinstance(failure, TimeoutError):
-        raise ConnectTimeoutError(connection, "the receiver does not answer") from failure
-    raise NewConnectionError(connection, "the receiver takes no connection") from failure
-
-
-def _begin(connection: HTTPConnection) -> None:
-    """Let the deadline find the socket; say nothing any more when it has passed."""
-    _under_way.connections.append(connection)
-    if _under_way.is_over.is_set():
-        raise TimeoutError("no time left")
-
-
-class _Connection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _connect(self)
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        """Let the deadline find the socket, and ask for the address as written: libraries above respell escapes."""
-        _begin(self)
+            raise TimeoutError("no time left")
         super().request(method, _under_way.written or url, *args, **options)
 
 
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _connect(self)
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        """Let the deadline find the socket, and ask for the address as written: libraries above respell escapes."""
-        _begin(self)
-        super().request(method, _under_way.written or url, *args, **options)
+class _PinnedSecure(_Pinned, HTTPSConnection):
+    """Does the same, and checks the name at that address."""
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Pinned
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = _PinnedSecure
 
 
 class _Session(requests.Session):

@@ -819,7 +819,7 @@ def test_an_unknown_shop_is_logged_by_its_number(caplog: pytest.LogCaptureFixtur
     with caplog.at_level("INFO"), pytest.raises(BadRequest):
         a_dialect().read(post(form(site_id="11111111")), NOW)
 
-    assert [record.__dict__.get("site") for record in caplog.records] == ["11111111"]
+    assert [record.__dict__.get("reference") for record in caplog.records] == ["11111111"]
 
 
 def test_the_sha1_site_is_diagnosed_in_its_own_spelling() -> None:
