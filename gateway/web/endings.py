@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from flask import g, request
 
 from gateway.checkout import Situation
-from gateway.core.payment import PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import Status
 from gateway.dialects import Departure
 from gateway.steps.review import ResultForm
 from gateway.web import services

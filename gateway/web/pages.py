@@ -8,30 +8,24 @@ import gc
 import logging
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as StillWorking
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
-from flask import Blueprint, Response, g, jsonify, redirect, render_template, request, session
+from flask import Blueprint, Response, g, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.checkout import Situation, Stage
-from gateway.core.errors import CardRefused, NotFound, WrongStatus
+from gateway.core.errors import CardRefused, WrongStatus
 from gateway.core.limits import network_of
-from gateway.core.payment import PaymentResult
-from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
-from gateway.steps.review import ResultForm, ReviewForm
-from gateway.web import Services, services
+from gateway.web import services
 from gateway.web.again import keep, recall
-from gateway.web.endings import allow_leaving, departure_of, ending_view, wait_until_told
-from gateway.web.rendering import template_names
+from gateway.web.endings import allow_leaving, departure_of, wait_until_told
+from gateway.web.languages import choose_language
+from gateway.web.stages import card_form, challenge_page, common, stage_page
 from gateway.web.visitors import guard
 
 log = logging.getLogger(__name__)
 pages = Blueprint("pages", __name__, url_prefix="/p")
 pages.before_request(guard)
-
-LANGUAGES = (("fr", "Français"), ("en", "English"))
 
 # What a refused card page shows again of what was typed.
 _WRITTEN_BACK = ("expiry", "brand", "email")
@@ -46,7 +40,7 @@ def page(token: str) -> AnyResponse:
     situation = _situation(token)
     if situation.stage is Stage.CHALLENGE:
         return redirect(f"/p/{token}/challenge", code=303)
-    return _render(situation, token)
+    return stage_page(situation, token)
 
 
 @pages.get("/<token>/challenge")
@@ -57,7 +51,7 @@ def challenge(token: str) -> AnyResponse:
         return _home(token)
     form = ChallengeForm()
     recall(situation.result.id, form)
-    return _render_challenge(situation, token, form)
+    return challenge_page(situation, token, form)
 
 
 @pages.get("/<token>/state")
@@ -143,7 +137,7 @@ def _pay(token: str, payment: str) -> AnyResponse:
     known, situation = services(), _situation(token)
     if situation.stage is not Stage.CARD:
         return _home(token)
-    form = _card_form(known, situation.result)
+    form = card_form(known, situation.result)
     if not form.validate():
         keep(payment, form, _WRITTEN_BACK)
         return _home(token)
@@ -191,7 +185,7 @@ def _way_out(token: str) -> AnyResponse:
     allow_leaving(departure)
     if departure.method == "GET":
         return redirect(departure.url, code=303)
-    context = _common(situation.result, "leaving", f"/p/{token}")
+    context = common(situation.result, "leaving", f"/p/{token}")
     return Response(render_template("page/leaving.html", departure=departure, **context))
 
 
@@ -213,94 +207,9 @@ def _situation(token: str) -> Situation:
         # Two first looks at once: the other one opened it.
         situation = known.checkout.paying.show(payment)
     g.is_popup = known.dialects[situation.result.dialect].popup
-    codes = [code for code, _ in LANGUAGES]
-    wished = request.args.get("lang", "")
-    if wished == "browser":
-        wished = request.accept_languages.best_match(codes) or ""
-    if wished in codes:
-        session["language"] = wished
-    spoken = session.get("language") or situation.result.request.language
-    g.language = spoken if spoken in codes else codes[0]
+    choose_language(situation.result.request.language)
     return situation
 
 
 def _home(token: str) -> AnyResponse:
     return redirect(f"/p/{token}", code=303)
-
-
-def _card_form(known: Services, result: PaymentResult) -> CardForm:
-    merchant = known.settings.merchants.get(result.request.merchant)
-    if merchant is None:
-        raise NotFound("this merchant takes no payments any more")
-    return CardForm(
-        today=known.now().astimezone(ZoneInfo(known.settings.timezone)).date(),
-        email_rule=merchant.email_rule,
-        email=result.email or result.request.email,
-    )
-
-
-def _common(result: PaymentResult, page_name: str, base: str) -> dict[str, object]:
-    # Whoever stays on the last page stays there in the other language too.
-    stay = "&stay=1" if "stay" in request.args else ""
-    return {
-        "payment": result,
-        "page": page_name,
-        "base": base,
-        "language": g.language,
-        "languages": [(code, name, f"?lang={code}{stay}") for code, name in LANGUAGES],
-        "test_mode": result.payee.mode != "production",
-    }
-
-
-def _render(situation: Situation, token: str) -> Response:
-    """Render the page of the present stage."""
-    result, stage, base = situation.result, situation.stage, f"/p/{token}"
-    context = _common(result, stage.value, base)
-    context |= _VIEWS[stage](situation) if stage in _VIEWS else ending_view(situation)
-    names = template_names(f"page/{stage}.html", result.request.merchant)
-    response = Response(render_template(names, **context))
-    if "refresh" in g:
-        response.headers["Refresh"] = g.refresh
-    return response
-
-
-def _card_view(situation: Situation) -> dict[str, object]:
-    known, result = services(), situation.result
-    merchant = known.settings.merchants.get(result.request.merchant)
-    form = _card_form(known, result)
-    recall(result.id, form)
-    failed = sum(attempt.status in ("declined", "authn_failed", "reversed") for attempt in result.attempts)
-    return {
-        "form": form,
-        "email_rule": merchant.email_rule if merchant else "optional",
-        "attempts_left": max(result.attempts_max - failed, 1),
-        "this_year": known.now().year,
-        "test_cards_url": "/_test/cards" if known.settings.is_test_kit_on else "",
-    }
-
-
-def _review_view(_situation: Situation) -> dict[str, object]:
-    return {"form": ReviewForm()}
-
-
-def _waiting_view(situation: Situation) -> dict[str, object]:
-    events = [event.at for event in situation.result.events if event.type == "attempt.authorising"]
-    since: datetime = events[-1] if events else situation.result.created_at
-    waited = int((services().now() - since).total_seconds())
-    return {"form": ResultForm(), "status_url": f"{request.path}/state", "seconds_waited": waited}
-
-
-_VIEWS: dict[Stage, Callable[[Situation], dict[str, object]]] = {
-    Stage.CARD: _card_view,
-    Stage.REVIEW: _review_view,
-    Stage.WAITING: _waiting_view,
-}
-
-
-def _render_challenge(situation: Situation, token: str, form: ChallengeForm) -> Response:
-    known, result = services(), situation.result
-    context = _common(result, "challenge", f"/p/{token}/challenge")
-    hint = known.links.inbox(result.id) if known.settings.is_test_kit_on else ""
-    context |= {"form": form, "challenge": situation.challenge, "demo_hint_url": hint}
-    names = template_names("bank/challenge.html", result.request.merchant)
-    return Response(render_template(names, **context))

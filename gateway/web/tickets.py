@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, g, render_template
 
 from gateway.core.errors import NotFound
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.receipts.content import Receipt
 from gateway.receipts.words import WORDS
 from gateway.web import services
