@@ -26,6 +26,7 @@ from gateway.checkout import Checkout, Desk
 from gateway.clock import utc_now
 from gateway.core.errors import SettingsError, StoreBusy
 from gateway.core.payment import PaymentResult
+from gateway.delivering import Deliverer
 from gateway.dialects import Dialect, House
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.dialects.payfip import PayfipDialect
@@ -35,7 +36,7 @@ from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.tipi import TipiDialect
 from gateway.keys import Keys, list_keys
 from gateway.links import Links
-from gateway.outbox import Deliverer, Outbox
+from gateway.outbox import Outbox
 from gateway.settings import Merchant, Settings
 from gateway.store import Pen, Store, open_engine, wake
 
@@ -152,7 +153,7 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
     store = Store(engine, payees, Pen(keys.secrets("audit"), now))
     managers = {merchant.id: merchant.managers for merchant in settings.merchants.values()}
     bell = wake.caller(engine, settings.var / "wake")
-    outbox = Outbox(store, dialects=dialects, managers=managers, now=now, wake=bell)
+    outbox = Outbox(dialects=dialects, managers=managers, wake=bell)
     seal = Seal(keys.secrets("seal"))
     desk = Desk(
         store=store,

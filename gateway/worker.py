@@ -14,7 +14,7 @@ from types import FrameType
 
 from gateway.checkout import Checkout
 from gateway.core.errors import StoreBusy
-from gateway.outbox import Deliverer
+from gateway.delivering import Deliverer
 from gateway.store import Store
 from gateway.store.wake import Bell
 

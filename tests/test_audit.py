@@ -16,7 +16,7 @@ from gateway.audit import Anchor, Inspection
 from gateway.audit.book import take_note
 from gateway.cli import guichet
 from gateway.core.errors import StoreBusy, WrongStatus
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import Pen

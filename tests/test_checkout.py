@@ -6,7 +6,8 @@ from sqlalchemy import select
 from gateway.checkout import Stage
 from gateway.core.errors import CardRefused, RequestConflict, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Kind, Status
+from gateway.core.payment import Kind
+from gateway.core.states import AttemptStatus, Status
 from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.factories import (

@@ -13,7 +13,8 @@ from gateway.acquirers import Answer
 from gateway.checkout import Stage
 from gateway.core.errors import AcquirerUnreachable, RequestConflict, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Instalment, InstalmentStatus, PaymentResult, Status
+from gateway.core.payment import Instalment, PaymentResult
+from gateway.core.states import AttemptStatus, InstalmentStatus, Status
 from gateway.dialects import Cancel, Capture, Open, Refund, Signed, Which
 from gateway.parts import Parts
 from gateway.store import tables as t

@@ -7,7 +7,8 @@ import pytest
 from gateway.acquirers import Answer, Outcome
 from gateway.core.errors import AcquirerUnreachable, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult
+from gateway.core.payment import PaymentResult
+from gateway.core.states import AttemptStatus
 from gateway.dialects import Capture, Refund, Signed, Which
 from gateway.parts import Parts
 from tests.factories import MERCHANT, open_payment, pay

@@ -11,7 +11,8 @@ from gateway.channels import Notice
 from gateway.checkout import Checkout
 from gateway.core.errors import DeliveryFailed, NotFound, RequestConflict, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import Instalment, PaymentResult, Status, Which
+from gateway.core.payment import Instalment, PaymentResult, Which
+from gateway.core.states import Status
 from gateway.dialects import LookUp, Open, Refund, Resume, Signed
 from gateway.parts import Parts
 from tests.factories import MERCHANT, a_request, an_open, enter, open_payment, pay

@@ -15,9 +15,10 @@ from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
 from gateway.core.errors import DeliveryFailed, NotFound, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import Status
+from gateway.delivering import SCHEDULES, Deliverer, spread
 from gateway.dialects import Refund, Signed, Which
-from gateway.outbox import SCHEDULES, Deliverer, spread
 from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.factories import CHALLENGE, FUNDS, a_card, deliver, enter, open_payment, pay

@@ -8,7 +8,8 @@ import pytest
 from gateway.checkout import Checkout
 from gateway.core.errors import NotFound, RequestConflict, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import PaymentResult, Status, Which
+from gateway.core.payment import PaymentResult, Which
+from gateway.core.states import Status
 from gateway.dialects import Capture, Refund, Signed
 from gateway.parts import Parts
 from tests.factories import MERCHANT, open_payment, pay

@@ -17,17 +17,8 @@ from pypdf import PdfReader
 
 from gateway.core.errors import BadField
 from gateway.core.money import Money
-from gateway.core.payment import (
-    AttemptResult,
-    AttemptStatus,
-    Line,
-    Mode,
-    Payee,
-    PaymentRequest,
-    PaymentResult,
-    RefundResult,
-    Status,
-)
+from gateway.core.payment import AttemptResult, Line, Mode, Payee, PaymentRequest, PaymentResult, RefundResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.receipts import Receipt, pdf
 from gateway.receipts.mail import Envelope, compose, environment
 from gateway.receipts.words import WORDS, format_moment, format_money, receipt_language

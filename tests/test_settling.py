@@ -9,7 +9,8 @@ from gateway.acquirers import Answer
 from gateway.checkout import Stage
 from gateway.core.errors import AcquirerUnreachable, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Cancel, Refund, Signed, Which
 from gateway.parts import Parts
 from gateway.store import tables as t

@@ -12,7 +12,8 @@ from sqlalchemy import Row, func, select
 from gateway.acquirers import Answer, Outcome
 from gateway.core.errors import AcquirerUnreachable, GatewayError, RequestConflict, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult, Which
+from gateway.core.payment import PaymentResult, Which
+from gateway.core.states import AttemptStatus
 from gateway.dialects import Capture, Refund, Signed
 from gateway.parts import Parts
 from gateway.store import tables as t

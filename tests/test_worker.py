@@ -21,8 +21,8 @@ from gateway.channels import Notice
 from gateway.checkout import Checkout
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Status
-from gateway.outbox import Deliverer
+from gateway.core.states import AttemptStatus, Status
+from gateway.delivering import Deliverer
 from gateway.parts import Parts
 from gateway.store import tables as t
 from gateway.store.wake import Bell

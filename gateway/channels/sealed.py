@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from gateway.channels import Channel, Notice
 from gateway.core.challenge import CODE_LIFE
 from gateway.core.errors import DeliveryFailed
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 
 
 class Seal:

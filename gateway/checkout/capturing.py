@@ -10,7 +10,7 @@ from gateway.acquirers import Outcome
 from gateway.checkout.desk import Desk
 from gateway.core.errors import AcquirerUnreachable, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 from gateway.store.payments import PaymentRow
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from sqlalchemy import Row
 
 from gateway.acquirers import Acquirer
 from gateway.core.errors import NotFound
-from gateway.core.payment import AttemptStatus, Event, Status
+from gateway.core.payment import Event
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Signed
 from gateway.outbox import Outbox
 from gateway.settings import LimitSettings, Merchant

@@ -20,7 +20,8 @@ from gateway.checkout.desk import Desk
 from gateway.checkout.settling import Settling
 from gateway.core.errors import WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Line, PaymentRequest, Status
+from gateway.core.payment import Line, PaymentRequest
+from gateway.core.states import AttemptStatus, Status
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 from gateway.store.results import FIRST_RANK

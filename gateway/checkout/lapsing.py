@@ -15,7 +15,7 @@ from gateway.channels.alarm_text import capture_alarm
 from gateway.checkout.desk import Desk
 from gateway.checkout.refunding import Refunding
 from gateway.core.errors import WrongStatus
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 

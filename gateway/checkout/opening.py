@@ -7,7 +7,8 @@ from gateway.checkout.desk import Desk
 from gateway.checkout.situation import situation
 from gateway.core.card_guard import asks_to_keep_a_card
 from gateway.core.errors import BadRequest, Fault, RequestConflict, StoreBusy, WrongStatus
-from gateway.core.payment import LIVE, Kind, Line, Mode, PaymentResult, Status, normal_reference
+from gateway.core.payment import Kind, Line, Mode, PaymentResult, normal_reference
+from gateway.core.states import LIVE, Status
 from gateway.dialects import LookUp, Open, Resume
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow

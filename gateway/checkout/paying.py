@@ -25,7 +25,7 @@ from gateway.core.challenge import (
 from gateway.core.errors import AcquirerUnreachable, CardRefused, WrongStatus
 from gateway.core.limits import WITHHELD
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 from gateway.outbox import Parcel
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow

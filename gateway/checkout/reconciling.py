@@ -19,7 +19,7 @@ from gateway.checkout.desk import Desk
 from gateway.checkout.settling import Settling
 from gateway.core.errors import AcquirerUnreachable, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 
 _A = AttemptStatus
 _DOUBT = frozenset({_A.AUTHORISING, _A.UNKNOWN})

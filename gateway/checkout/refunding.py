@@ -12,7 +12,8 @@ from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
 from gateway.core.errors import AcquirerUnreachable, NotFound, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Cancel, Capture, Refund
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow

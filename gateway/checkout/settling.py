@@ -17,7 +17,7 @@ from gateway.checkout.desk import Desk
 from gateway.checkout.limiting import Limiting
 from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from gateway.core.challenge import RESEND_AFTER, SENDS_MAX, TRIES_MAX
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
 

@@ -18,7 +18,7 @@ from gateway.checkout.settling import Settling, backoff
 from gateway.core.challenge import CHALLENGE_LIFE
 from gateway.core.errors import AcquirerUnreachable, StoreBusy, WrongStatus
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 
 log = logging.getLogger(__name__)
 

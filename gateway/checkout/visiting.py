@@ -7,7 +7,7 @@ What is over is shown to whoever has the link, as a receipt is.
 from hashlib import sha256
 
 from gateway.checkout.desk import Desk
-from gateway.core.payment import LIVE
+from gateway.core.states import LIVE
 
 
 class Visiting:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.core.errors import WrongStatus
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 
 MOVES: Mapping[Status, frozenset[Status]] = MappingProxyType(
     {

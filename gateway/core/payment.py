@@ -1,7 +1,4 @@
-"""What a payment is: its states, and the two messages that cross every border.
-
-The moves between the states are in ``gateway.core.moves``. Nothing here remembers anything; ``gateway.store`` does.
-"""
+"""What a payment is: the two messages that cross every border. Nothing here remembers anything; ``gateway.store`` does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,61 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from gateway.core.money import Money
-
-
-class Status(StrEnum):
-    """Where a payment stands, from the signed request to its end."""
-
-    CREATED = "created"
-    OPENED = "opened"
-    WORKING = "working"
-    PAID = "paid"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-class AttemptStatus(StrEnum):
-    """Where one card submission stands."""
-
-    AUTHENTICATING = "authenticating"
-    AUTHENTICATED = "authenticated"
-    AUTHORISING = "authorising"
-    UNKNOWN = "unknown"
-    REVERSING = "reversing"
-    REVERSED = "reversed"
-    REVIEW = "review"
-    APPROVED = "approved"
-    CAPTURE_ERROR = "capture_error"
-    CAPTURED = "captured"
-    PART_REFUNDED = "part_refunded"
-    REFUNDED = "refunded"
-    DECLINED = "declined"
-    ABANDONED = "abandoned"
-    AUTHN_FAILED = "authn_failed"
-
-
-LIVE = frozenset({Status.CREATED, Status.OPENED, Status.WORKING})
-
-# Attempts in these states hold, or may hold, the payer's money: at most one per debt, ever.
-MONEY = frozenset(
-    {
-        AttemptStatus.AUTHORISING,
-        AttemptStatus.UNKNOWN,
-        AttemptStatus.REVERSING,
-        AttemptStatus.REVIEW,
-        AttemptStatus.APPROVED,
-        AttemptStatus.CAPTURE_ERROR,
-        AttemptStatus.CAPTURED,
-        AttemptStatus.PART_REFUNDED,
-    }
-)
-
-# Attempts in these states ended badly: the card was tried and paid nothing.
-REFUSED = frozenset({AttemptStatus.DECLINED, AttemptStatus.AUTHN_FAILED, AttemptStatus.REVERSED})
-
-# Attempts in these states wait for the payer: at most one per payment.
-FRONT = frozenset({AttemptStatus.AUTHENTICATING, AttemptStatus.AUTHENTICATED})
+from gateway.core.states import LIVE, REFUSED, AttemptStatus, InstalmentStatus, Status
 
 
 def normal_reference(reference: str) -> str:
@@ -93,17 +36,6 @@ class Line:
     reference: str
     label: str
     amount: Money
-
-
-class InstalmentStatus(StrEnum):
-    """Where a later part of a purchase stands."""
-
-    PLANNED = "planned"
-    WORKING = "working"  # the acquirer is being asked
-    RETRYING = "retrying"  # refused, and asked for again in some days
-    PAID = "paid"
-    REFUSED = "refused"  # for good: the managers were told
-    VOID = "void"  # never to be asked for: the purchase was not paid, cancelled, or given back
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from gateway.core.errors import GatewayError
 from gateway.core.money import Money
-from gateway.core.payment import Event, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import Event, PaymentRequest, PaymentResult
 from gateway.core.payment import Which as Which
+from gateway.core.states import Status
 from gateway.dialects.http import Departure as Departure
 from gateway.dialects.http import ErrorPage as ErrorPage
 from gateway.dialects.http import HttpCall as HttpCall

@@ -12,7 +12,8 @@ from datetime import datetime
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.errors import BadRequest, Fault, GatewayError, NotFound
-from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult
+from gateway.core.states import Status
 from gateway.dialects import (
     About,
     Command,

@@ -14,7 +14,8 @@ from typing import Self
 from gateway.core.card import luhn_valid, scheme_of
 from gateway.core.errors import BadField
 from gateway.core.money import Money
-from gateway.core.payment import MONEY, AttemptResult, AttemptStatus, Line, Mode, PaymentResult, RefundResult
+from gateway.core.payment import AttemptResult, Line, Mode, PaymentResult, RefundResult
+from gateway.core.states import MONEY, AttemptStatus
 from gateway.receipts.words import SCHEMES, WORDS, format_moment, format_money
 
 # Attempts that did debit the payer once, whatever was given back since.

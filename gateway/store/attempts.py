@@ -10,7 +10,7 @@ from gateway.core.challenge import SENDS_MAX, TRIES_MAX
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.money import Money
 from gateway.core.moves import check_attempt_move
-from gateway.core.payment import FRONT, MONEY, REFUSED, AttemptStatus
+from gateway.core.states import FRONT, MONEY, REFUSED, AttemptStatus
 from gateway.store import tables as t
 
 AttemptRow = Row[Any]

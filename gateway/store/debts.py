@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from gateway.core.errors import WrongStatus
-from gateway.core.payment import Status, normal_reference
+from gateway.core.payment import normal_reference
+from gateway.core.states import Status
 from gateway.store import tables as t
 
 

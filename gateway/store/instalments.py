@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, select, update
 
 from gateway.core.errors import NotFound, WrongStatus
-from gateway.core.payment import FRONT, LIVE, Status
+from gateway.core.states import FRONT, LIVE, Status
 from gateway.store import tables as t
 from gateway.store.results import is_part
 

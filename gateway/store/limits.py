@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, inse
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.core.limits import Identity
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 from gateway.store import tables as t
 
 # A refusal that says something of the card; a silent bank or a payer who went away says nothing.

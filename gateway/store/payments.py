@@ -9,16 +9,8 @@ from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.moves import check_move
-from gateway.core.payment import (
-    Event,
-    Line,
-    Payee,
-    PaymentRequest,
-    PaymentResult,
-    Status,
-    Which,
-    normal_reference,
-)
+from gateway.core.payment import Event, Line, Payee, PaymentRequest, PaymentResult, Which, normal_reference
+from gateway.core.states import Status
 from gateway.store import tables as t
 from gateway.store.results import payment_result
 

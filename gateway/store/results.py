@@ -8,14 +8,10 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, select
 
 from gateway.core.money import Money
 from gateway.core.payment import (
-    FRONT,
-    LIVE,
     AttemptResult,
-    AttemptStatus,
     Event,
     Instalment,
     InstalmentResult,
-    InstalmentStatus,
     Kind,
     Line,
     Mode,
@@ -23,8 +19,8 @@ from gateway.core.payment import (
     PaymentRequest,
     PaymentResult,
     RefundResult,
-    Status,
 )
+from gateway.core.states import FRONT, LIVE, AttemptStatus, InstalmentStatus, Status
 from gateway.store import tables as t
 
 # The first debit of a purchase has rank 1: the instalment at position 0 is the second.

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 from gateway.store import tables as t
 
 # Labels too: portals write pupils' names there. Addresses, because their queries may name a family's account.

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from gateway.core.payment import FRONT, Status
+from gateway.core.states import FRONT, Status
 from gateway.store import tables as t
 
 # SQLite takes 32,766 parameters in one statement; a batch stays far below.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, case, delete, func, insert, or_, select
 
-from gateway.core.payment import REFUSED, AttemptStatus
+from gateway.core.states import REFUSED, AttemptStatus
 from gateway.store import tables as t
 
 # Over which time the share of refused cards is taken.

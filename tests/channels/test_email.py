@@ -22,18 +22,8 @@ from gateway.channels.inbox import Inbox
 from gateway.channels.smtp import Relay
 from gateway.core.errors import DeliveryFailed
 from gateway.core.money import Money
-from gateway.core.payment import (
-    AttemptResult,
-    AttemptStatus,
-    Event,
-    Line,
-    Mode,
-    Payee,
-    PaymentRequest,
-    PaymentResult,
-    RefundResult,
-    Status,
-)
+from gateway.core.payment import AttemptResult, Event, Line, Mode, Payee, PaymentRequest, PaymentResult, RefundResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.receipts import Audience
 from gateway.receipts.mail import environment
 

@@ -21,7 +21,8 @@ from gateway.channels.inbox import Inbox
 from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
 from gateway.core.errors import DeliveryFailed
 from gateway.core.money import Money
-from gateway.core.payment import Event, Payee, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import Event, Payee, PaymentRequest, PaymentResult
+from gateway.core.states import Status
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 URL = "https://sms.example/send"

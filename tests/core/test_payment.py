@@ -10,7 +10,7 @@ from gateway.core.challenge import Bound, code_mac, draw_code, is_code
 from gateway.core.errors import BadField, WrongStatus
 from gateway.core.money import Money
 from gateway.core.moves import ATTEMPT_MOVES, MOVES, check_attempt_move, check_move
-from gateway.core.payment import LIVE, MONEY, AttemptStatus, Status
+from gateway.core.states import LIVE, MONEY, AttemptStatus, Status
 
 # What must never be possible, written down apart from the table.
 FORBIDDEN = [

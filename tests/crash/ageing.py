@@ -9,8 +9,8 @@ from sqlalchemy import ScalarSelect, func, select, update
 
 from gateway.clock import utc_now
 from gateway.core.errors import StoreBusy
-from gateway.core.payment import AttemptStatus, Status
-from gateway.outbox import LEASE
+from gateway.core.states import AttemptStatus, Status
+from gateway.delivering import LEASE
 from gateway.store import tables as t
 from tests.crash.rig import Rig
 

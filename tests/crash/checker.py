@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from sqlalchemy import Row, select
 
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.store import Transaction
 from gateway.store import tables as t
 from tests.crash.ageing import payments

@@ -10,7 +10,7 @@ from gateway.checkout.settling import Settling
 from gateway.core.money import Money
 from gateway.core.payment import Event
 from gateway.outbox import Outbox, Parcel
-from gateway.store import Transaction
+from gateway.store import Store, Transaction
 from gateway.store.attempts import Attempts
 
 VARIABLE = "CRASH_PLANT"
@@ -50,7 +50,7 @@ def promise_later() -> None:
         self: Outbox, tx: Transaction, payment_id: int, event: Event, parcel: Parcel, due_at: datetime | None = None
     ) -> None:
         def later() -> None:
-            with self._store.transaction() as own:
+            with Store(tx.connection.engine, {}, tx.pen).transaction() as own:
                 promise(self, own, payment_id, event, parcel, due_at)
 
         tx.after_commit.add(later)

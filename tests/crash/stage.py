@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 
-from gateway import logs, outbox, parts, settings, worker
+from gateway import delivering, logs, parts, settings, worker
 from gateway.acquirers import server
 from gateway.app import create_app
 from gateway.channels import alarm, catcher, confirmation, email, sms
@@ -60,7 +60,7 @@ def bank(read: settings.Settings) -> None:
 
 def work(read: settings.Settings) -> None:
     """Be the worker, delivering one code and one other notice at a time."""
-    outbox.AT_ONCE, outbox.CODES_AT_ONCE, outbox.SLOW_AT_ONCE = 1, 1, 0
+    delivering.AT_ONCE, delivering.CODES_AT_ONCE, delivering.SLOW_AT_ONCE = 1, 1, 0
     worker._SWEEP_EVERY = SWEEP_EVERY
     built = parts.build(read)
     bell = Bell(built.store.engine, read.var / "wake")

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.acquirers.simulator import Simulator
 from gateway.core.errors import GatewayError
-from gateway.core.payment import PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import Status
 from gateway.parts import Parts
 from tests.factories import CHALLENGE, SILENT_APPROVED, deliver, enter, open_payment, read_code
 from tests.support.clock import Clock

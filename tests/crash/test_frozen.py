@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from gateway.core.payment import AttemptStatus
+from gateway.core.states import AttemptStatus
 from gateway.store import tables as t
 from tests.crash.ageing import grow_old, payments, settle
 from tests.crash.checker import judge

@@ -17,7 +17,8 @@ from gateway.acquirers.remote import Deadlines, RemoteAcquirer
 from gateway.acquirers.server import _Server
 from gateway.acquirers.simulator import Simulator
 from gateway.checkout import Checkout
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.crash.lines import FATES, TREATMENTS, BadLine, proxy

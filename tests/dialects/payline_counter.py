@@ -11,15 +11,8 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 
 from gateway.core.errors import GatewayError, NotFound
-from gateway.core.payment import (
-    AttemptResult,
-    AttemptStatus,
-    Event,
-    Mode,
-    PaymentResult,
-    RefundResult,
-    Status,
-)
+from gateway.core.payment import AttemptResult, Event, Mode, PaymentResult, RefundResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import (
     Capture,
     ErrorPage,

@@ -24,18 +24,8 @@ from gateway.core.errors import (
     WrongStatus,
 )
 from gateway.core.money import Money
-from gateway.core.payment import (
-    AttemptResult,
-    AttemptStatus,
-    Event,
-    Line,
-    Mode,
-    Payee,
-    PaymentRequest,
-    PaymentResult,
-    RefundResult,
-    Status,
-)
+from gateway.core.payment import AttemptResult, Event, Line, Mode, Payee, PaymentRequest, PaymentResult, RefundResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Cancel, Find, HttpCall, HttpReply, LookUp, Open, Refund, Signed, Try, Which
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.dialects.native.wire import digest_of

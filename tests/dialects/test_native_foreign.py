@@ -17,7 +17,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.core.errors import NotAuthentic
 from gateway.core.money import Money
-from gateway.core.payment import Event, Line, Payee, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import Event, Line, Payee, PaymentRequest, PaymentResult
+from gateway.core.states import Status
 from gateway.dialects import HttpCall, Open, Try
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.keys import Keys, create, create_merchant_keys, credentials

@@ -14,7 +14,8 @@ from lxml import etree
 
 from gateway.core.errors import BadRequest, GatewayError, NotFound, RequestConflict, SettingsError, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, AttemptStatus, Event, PaymentResult, Status
+from gateway.core.payment import AttemptResult, Event, PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import (
     Departure,
     ErrorPage,

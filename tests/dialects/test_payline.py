@@ -26,7 +26,8 @@ from gateway.core.errors import (
     WrongStatus,
 )
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, Event, Instalment, RefundResult, Status
+from gateway.core.payment import Event, Instalment, RefundResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import ErrorPage, HttpCall, HttpReply, LookUp, Open, Refund, Resume, Say, Try
 from gateway.dialects.payline import PaylineDialect, codes, urls
 from gateway.dialects.payline.merchant import Terms

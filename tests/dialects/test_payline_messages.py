@@ -7,7 +7,7 @@ import pytest
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.dialects import HttpCall, HttpReply
 from tests.dialects.payline_counter import DIRECT, EXTENDED, WEB, Counter, an_attempt, ask, has, opening, read
 

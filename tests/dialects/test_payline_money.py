@@ -11,14 +11,8 @@ from gateway.acquirers.cards import load
 from gateway.core.card import luhn_valid
 from gateway.core.errors import SettingsError
 from gateway.core.money import Money
-from gateway.core.payment import (
-    AttemptStatus,
-    Event,
-    Instalment,
-    InstalmentResult,
-    InstalmentStatus,
-    PaymentResult,
-)
+from gateway.core.payment import Event, Instalment, InstalmentResult, PaymentResult
+from gateway.core.states import AttemptStatus, InstalmentStatus
 from gateway.dialects import HttpCall, Open, Try
 from gateway.dialects.payline.codes import of_attempt
 from gateway.dialects.payline.merchant import Terms

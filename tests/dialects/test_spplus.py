@@ -30,19 +30,17 @@ from gateway.core.errors import (
 from gateway.core.money import Money
 from gateway.core.payment import (
     AttemptResult,
-    AttemptStatus,
     Event,
     Instalment,
     InstalmentResult,
-    InstalmentStatus,
     Line,
     Mode,
     Payee,
     PaymentRequest,
     PaymentResult,
     RefundResult,
-    Status,
 )
+from gateway.core.states import AttemptStatus, InstalmentStatus, Status
 from gateway.dialects import (
     Capture,
     Command,

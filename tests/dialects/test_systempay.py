@@ -27,15 +27,8 @@ from gateway.core.errors import (
     StoreBusy,
 )
 from gateway.core.money import Money
-from gateway.core.payment import (
-    AttemptResult,
-    AttemptStatus,
-    Event,
-    Instalment,
-    PaymentResult,
-    RefundResult,
-    Status,
-)
+from gateway.core.payment import AttemptResult, Event, Instalment, PaymentResult, RefundResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import ErrorPage, House, HttpCall, HttpReply, Open, Say, Try
 from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.systempay.fields import RULES

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.dialects import Open, Try
 from gateway.dialects.systempay.places import parse_place
 from tests.dialects.test_systempay import HOUSE, LIVE, NOW, a_dialect, a_result, faults, form, live, live_form, read

@@ -20,7 +20,8 @@ from gateway.core.errors import (
     StoreBusy,
 )
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, AttemptStatus, Event, PaymentResult, Status
+from gateway.core.payment import AttemptResult, Event, PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import ErrorPage, Find, House, HttpCall, HttpReply, LookUp, Open, Try, Which
 from gateway.dialects.tipi import TipiDialect
 from gateway.dialects.treasury import Anomalies

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, column, insert, inspect, make_url, select, table, text
 
 from gateway import migrations
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 from gateway.parts import Parts, build
 from gateway.settings import Settings
 from gateway.store import open_engine

@@ -18,7 +18,8 @@ from gateway.acquirers.statement import Statement, written
 from gateway.cli import guichet
 from gateway.core.errors import GatewayError, RequestConflict
 from gateway.core.money import Money
-from gateway.core.payment import AttemptStatus, PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Refund, Signed, Which
 from gateway.parts import Parts, build
 from tests.factories import (

@@ -17,7 +17,7 @@ from gateway import keys
 from gateway.app import create_app
 from gateway.audit import Inspection
 from gateway.cli.payer import Page
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Try
 from gateway.dialects.native import NativeDialect
 from gateway.keys.files import PURPOSES

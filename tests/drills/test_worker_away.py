@@ -13,8 +13,8 @@ import pytest
 
 from gateway.channels import Notice
 from gateway.core.money import Money
+from gateway.delivering import Deliverer
 from gateway.dialects import Refund, Signed, Which
-from gateway.outbox import Deliverer
 from gateway.parts import Parts
 from gateway.store.wake import Bell
 from gateway.worker import Worker

@@ -21,7 +21,7 @@ from gateway import keys
 from gateway.cli.payer import JourneyFailed, Page, Payer
 from gateway.clock import utc_now
 from gateway.core.errors import StoreBusy
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import tables as t

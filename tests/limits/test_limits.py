@@ -9,7 +9,7 @@ from sqlalchemy import select
 from gateway.acquirers import Flow
 from gateway.core.card import CardNumber
 from gateway.core.limits import Identity, network_of
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.factories import a_card, deliver, open_payment, read_code

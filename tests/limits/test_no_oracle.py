@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway.checkout import Checkout
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.parts import Parts
 from gateway.settings import LimitSettings
 from tests.factories import a_card, open_payment

@@ -14,9 +14,9 @@ from gateway.checkout.settling import Settling
 from gateway.core.errors import AcquirerUnreachable
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult
+from gateway.delivering import Deliverer
 from gateway.dialects import HttpCall, Try
 from gateway.dialects.native import NativeDialect
-from gateway.outbox import Deliverer
 from gateway.store import notices
 from gateway.store import tables as t
 from gateway.store.attempts import Attempts

@@ -19,8 +19,9 @@ from gateway.channels.sealed import SealedChannel
 from gateway.checkout import Checkout, Limiting, Situation
 from gateway.core.errors import GatewayError, StoreBusy
 from gateway.core.payment import PaymentResult
+from gateway.delivering import Deliverer
 from gateway.lanes import Means
-from gateway.outbox import Deliverer, Outbox
+from gateway.outbox import Outbox
 from gateway.store import Pen, Store, Transaction
 from tests.simulation.house import START, House
 from tests.simulation.line import ADDRESS, Line
@@ -130,7 +131,7 @@ class World:
         self.post = Post(self.stage, parts.dialects, self.chance, self.boundary, self.weather.post)
         self.store = ShakyStore(self)
         managers = {merchant.id: merchant.managers for merchant in parts.checkout.desk.merchants.values()}
-        self.outbox = Outbox(self.store, dialects=parts.dialects, managers=managers, now=self.now)
+        self.outbox = Outbox(dialects=parts.dialects, managers=managers)
         self.desk = replace(
             parts.checkout.desk,
             store=self.store,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.money import Money
-from gateway.core.payment import Instalment, PaymentResult, Status
+from gateway.core.payment import Instalment, PaymentResult
+from gateway.core.states import Status
 from gateway.parts import Parts
 from tests.factories import open_payment, pay
 from tests.store.test_races import (  # noqa: F401 - fixtures, found by their names

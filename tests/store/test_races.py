@@ -14,7 +14,8 @@ from gateway import migrations
 from gateway.core.challenge import Bound, is_code
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import Status
 from gateway.dialects import Refund, Signed, Which
 from gateway.parts import Parts, build
 from gateway.settings import load

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Program
 from gateway import migrations
 from gateway.core.errors import WrongStatus
 from gateway.core.moves import ATTEMPT_MOVES, MOVES
-from gateway.core.payment import FRONT, MONEY, AttemptStatus, Status
+from gateway.core.states import FRONT, MONEY, AttemptStatus, Status
 from gateway.parts import Parts
 from gateway.store import Pen, Store, open_engine
 from gateway.store import tables as t

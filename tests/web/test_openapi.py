@@ -8,7 +8,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.dialects.native.claims import PaymentClaims
 from gateway.dialects.native.problems import ERRORS
 from gateway.dialects.native.views import public_status

@@ -11,7 +11,8 @@ import pytest
 from flask import Flask, g, render_template
 
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, AttemptStatus, Kind, Line, Payee, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import AttemptResult, Kind, Line, Payee, PaymentRequest, PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm

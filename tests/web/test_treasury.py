@@ -11,7 +11,8 @@ from pypdf import PdfReader
 
 from gateway.checkout import Stage
 from gateway.core.errors import RequestConflict
-from gateway.core.payment import Mode, PaymentResult, Status
+from gateway.core.payment import Mode, PaymentResult
+from gateway.core.states import Status
 from gateway.dialects import HttpCall, Open
 from gateway.parts import Parts
 from gateway.receipts.content import Receipt

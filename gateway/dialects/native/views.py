@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.core.payment import AttemptResult, InstalmentResult, Line, PaymentResult, Status
+from gateway.core.payment import AttemptResult, InstalmentResult, Line, PaymentResult
+from gateway.core.states import Status
 
 
 class PublicStatus(StrEnum):

@@ -8,7 +8,8 @@ from typing import Literal
 from uuid import UUID
 
 from gateway.core.errors import BadRequest, GatewayError, RequestConflict
-from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult, Status
+from gateway.core.payment import Event, Line, PaymentRequest, PaymentResult
+from gateway.core.states import Status
 from gateway.dialects import (
     About,
     Command,

@@ -7,7 +7,8 @@ in the following night; any other is readable for a year.
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from gateway.core.payment import PaymentResult, Status
+from gateway.core.payment import PaymentResult
+from gateway.core.states import Status
 from gateway.dialects.treasury import Anomaly, last_night
 
 OPENING = timedelta(minutes=15)

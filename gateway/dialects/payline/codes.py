@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.core.payment import AttemptResult, AttemptStatus, Event, PaymentResult, Status
+from gateway.core.payment import AttemptResult, Event, PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects.payline.merchant import Terms
 
 

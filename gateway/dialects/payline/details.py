@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from gateway.core.payment import AttemptResult, InstalmentResult, InstalmentStatus, PaymentResult, Status
+from gateway.core.payment import AttemptResult, InstalmentResult, PaymentResult
+from gateway.core.states import InstalmentStatus, Status
 from gateway.dialects.payline.codes import CODES, Code, of_attempt, of_payment, telling_attempt
 from gateway.dialects.payline.form import CURRENCY_NUMBERS
 from gateway.dialects.payline.merchant import Account, Contract

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
 from gateway.core.errors import AcquirerUnreachable, BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict
-from gateway.core.payment import AttemptStatus, Event, PaymentResult, Status
+from gateway.core.payment import Event, PaymentResult
+from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import (
     About,
     Command,

@@ -10,7 +10,8 @@ from functools import partial
 from lxml.etree import _Element as Element
 
 from gateway.core.money import Money
-from gateway.core.payment import Instalment, Line, PaymentRequest, Status
+from gateway.core.payment import Instalment, Line, PaymentRequest
+from gateway.core.states import Status
 from gateway.dialects import House, Open, Signed, soap
 from gateway.dialects.payline import urls
 from gateway.dialects.payline.form import BAD_FIELD, NULL, Form

@@ -13,7 +13,8 @@ from xml.sax.saxutils import escape
 
 from gateway.core.errors import BadRequest, Fault, NotAuthentic
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, AttemptStatus, InstalmentResult, InstalmentStatus, PaymentResult, Status
+from gateway.core.payment import AttemptResult, InstalmentResult, PaymentResult
+from gateway.core.states import AttemptStatus, InstalmentStatus, Status
 from gateway.dialects import About, Capture, Command, Find, HttpReply, Refund, Say, Signed, Which
 from gateway.dialects.spplus.fields import AMOUNT, REFERENCE_MAX, cents_of
 from gateway.dialects.spplus.mistakes import explain_text

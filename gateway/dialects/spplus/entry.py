@@ -11,7 +11,8 @@ from datetime import date, datetime
 
 from gateway.core.errors import BadRequest, Fault, NotAuthentic
 from gateway.core.money import Money
-from gateway.core.payment import Line, PaymentRequest, Status
+from gateway.core.payment import Line, PaymentRequest
+from gateway.core.states import Status
 from gateway.dialects import House, Open, Signed
 from gateway.dialects.addresses import Address, parse_address
 from gateway.dialects.spplus.echoes import echo_of, is_harmless

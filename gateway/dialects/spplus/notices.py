@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from gateway.core.payment import AttemptStatus, Event, InstalmentStatus, Mode, PaymentResult, Status
+from gateway.core.payment import Event, Mode, PaymentResult
+from gateway.core.states import AttemptStatus, InstalmentStatus, Status
 from gateway.dialects import Departure
 from gateway.dialects.spplus.query import join, raw_values
 from gateway.dialects.spplus.shops import Shop

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from gateway.core.errors import BadRequest, Fault
 from gateway.core.money import Money
-from gateway.core.payment import Line, PaymentRequest, Status
+from gateway.core.payment import Line, PaymentRequest
+from gateway.core.states import Status
 from gateway.dialects import House
 from gateway.dialects.systempay.fields import (
     AMOUNT,

@@ -11,7 +11,8 @@ from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
 from gateway.core.errors import BadRequest, DeliveryFailed, GatewayError, NotFound, StoreBusy
-from gateway.core.payment import REFUSED, Event, PaymentResult
+from gateway.core.payment import Event, PaymentResult
+from gateway.core.states import REFUSED
 from gateway.dialects import (
     About,
     Command,

@@ -6,7 +6,8 @@ Tables of the Hosted Payment Page guide ("Processing the response data").
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.core.payment import REFUSED, AttemptResult, AttemptStatus, Event, PaymentResult, Status
+from gateway.core.payment import AttemptResult, Event, PaymentResult
+from gateway.core.states import REFUSED, AttemptStatus, Status
 
 # Money asked for more than a week ahead is only checked now and authorised near its day.
 _AUTHORISED_DAYS_MAX = 7

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from gateway.core.money import AMOUNT_MAX
-from gateway.core.payment import FRONT, MONEY, AttemptStatus
+from gateway.core.states import FRONT, MONEY, AttemptStatus
 from gateway.store.tables.base import Id, metadata, words
 from gateway.store.types import UtcDateTime
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from gateway.core.money import AMOUNT_MAX
-from gateway.core.payment import Status
+from gateway.core.states import Status
 from gateway.store.tables.base import Id, metadata, words
 from gateway.store.types import UtcDateTime
 

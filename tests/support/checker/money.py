@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from gateway.core.payment import MONEY
+from gateway.core.states import MONEY
 from tests.support.checker.case import DEBITED, Case
 
 _HOLDING = frozenset({"approved", "review", "captured"})

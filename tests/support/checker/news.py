@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from gateway.core.challenge import TRIES_MAX
 from gateway.core.moves import ATTEMPT_MOVES, MOVES
-from gateway.core.payment import AttemptStatus, Status
+from gateway.core.states import AttemptStatus, Status
 from tests.support.checker.case import Case
 from tests.support.evidence import Move
 
