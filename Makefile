@@ -7,7 +7,7 @@ COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-
 	--exclude-newer "7 days" --no-emit-index-url --custom-compile-command "make lock"
 PINS = tests/foreign/pins
 
-.PHONY: check test nightly bench fix lock ready
+.PHONY: check test nightly bench gallery fix lock ready
 
 check test:
 	@$(PYTHON) start.py $@
@@ -18,6 +18,10 @@ nightly: ready
 bench: ready
 	@$(BIN)/python -m bench
 
+# make gallery IN=de, IN=all
+gallery: ready
+	@$(BIN)/python -m tests.gallery $(IN)
+
 fix: ready
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
@@ -27,6 +31,7 @@ lock: ready
 	@$(COMPILE) setup.cfg --extra test -c requirements.lock -o requirements-test.lock
 	@$(COMPILE) $(PINS)/eopayment.in -o $(PINS)/eopayment.txt
 	@$(COMPILE) $(PINS)/soap.in -o $(PINS)/soap.txt
+	@$(COMPILE) -c requirements-test.lock tests/nightly/pins/mutmut.in -o tests/nightly/pins/mutmut.txt
 
 ready:
 	@$(PYTHON) start.py setup test

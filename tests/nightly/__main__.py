@@ -1,4 +1,5 @@
-"""``make nightly``: runs every test that has a long version, and writes ``var/nightly/report.md`` with the figures.
+"""``make nightly``: changes a sample of the product to see the quick tests notice, runs every test that has a long
+version, and writes ``var/nightly/report.md`` with the figures.
 
 Ends with 1 when a test failed or time ran out; ``report.json`` holds the same facts for programs. ``--only WORD`` runs the
 tests whose names hold ``WORD``.
@@ -29,16 +30,18 @@ TEST_SECONDS_MAX = 3600
 class Stage:
     """One part of the night.
 
-    :ivar words: what pytest is told
+    :ivar module: what Python runs
+    :ivar words: what it is told
     """
 
     name: str
+    module: str
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a stage; ``last`` is pytest's own summary."""
+    """What became of a stage; ``last`` is the last line it printed."""
 
     name: str
     seconds: int
@@ -46,10 +49,12 @@ class Outcome:
     last: str
 
 
+_LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=20")
 STAGES = (
+    Stage("mutants", "tests.nightly.mutation", ("--minutes", "15")),
     # What measures time or kills whole servers has the machine to itself.
-    Stage("one at a time", ("-m", "nightly_too and e2e", "-p", "no:xdist")),
-    Stage("side by side", ("-m", "nightly_too and not e2e", "-n", "2", "--dist", "worksteal")),
+    Stage("one at a time", "pytest", (*_LONG, "-m", "nightly_too and e2e", "-p", "no:xdist")),
+    Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not e2e", "-n", "2", "--dist", "worksteal")),
 )
 
 
@@ -57,12 +62,16 @@ def main(words: Sequence[str]) -> int:
     """Run the night, print and keep its report; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.nightly", description=__doc__)
     parser.add_argument("--only", default="", help="tests whose names hold this word")
-    only = parser.parse_args(words).only
+    parser.add_argument("--stage", default="", help="one stage: " + ", ".join(stage.name for stage in STAGES))
+    told = parser.parse_args(words)
+    stages = [
+        stage for stage in STAGES if told.stage in ("", stage.name) and (not told.only or stage.module == "pytest")
+    ]
     FOLDER.mkdir(parents=True, exist_ok=True)
     figures = FOLDER / "figures.jsonl"
     figures.unlink(missing_ok=True)
     began = time.monotonic()
-    outcomes = [_run(stage, only, figures, BUDGET_SECONDS - (time.monotonic() - began)) for stage in STAGES]
+    outcomes = [_run(stage, told.only, figures, BUDGET_SECONDS - (time.monotonic() - began)) for stage in stages]
     measured = [json.loads(line) for line in figures.read_text().splitlines()] if figures.exists() else []
     report = _report(outcomes, measured)
     (FOLDER / "report.md").write_text(report)
@@ -74,7 +83,7 @@ def main(words: Sequence[str]) -> int:
 
 def _run(stage: Stage, only: str, figures: Path, seconds_left: float) -> Outcome:
     """Run one stage, its output shown and kept, until it ends or the night is over."""
-    command = [sys.executable, "-m", "pytest", "-q", f"--timeout={TEST_SECONDS_MAX}", *stage.words]
+    command = [sys.executable, "-m", stage.module, *stage.words]
     if only:
         command += ["-k", only]
     environment = os.environ | {"TEST_NIGHTLY": "1", "TEST_FIGURES": str(figures)}
