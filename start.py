@@ -45,7 +45,8 @@ STARTED = time.monotonic()
 
 # Each is run by .venv, in this order, with the settings of setup.cfg and .ruff.toml.
 CHECKS = (("ruff", "format", "--check"), ("ruff", "check"), ("mypy",), ("lint-imports",))
-WORKERS = max(2, min(4, os.cpu_count() or 2))  # more than four browsers and databases help nobody
+# One more than there are cores, for many tests wait for a clock; more than four browsers and databases help nobody.
+WORKERS = min(4, (os.cpu_count() or 2) + 1)
 
 
 def main(words: Sequence[str]) -> None:

@@ -341,14 +341,15 @@ def written_by(guichet: Guichet, home: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.nightly_too
 def test_no_published_card_and_no_code_is_written_anywhere(guichet: Guichet, home: Path) -> None:
-    canary = Canary(guichet, home)
-    pages = [canary.pay(card.number).name for card in TABLE.cards]
+    canary, cards = Canary(guichet, home), TABLE.cards[:: scaled(3, 1)]
+    pages = [canary.pay(card.number).name for card in cards]
     time.sleep(3)
 
     paths = written_by(guichet, home)
 
-    assert pages.count("paid") >= 30, pages
+    assert pages.count("paid") * 4 >= len(cards), pages
     assert any(path.name == "serve.log" and path.stat().st_size > 1000 for path in paths)
     assert any(b"%PDF" in part for path in paths if "inbox" in str(path) for part in inner_parts(path.read_bytes()))
     assert search(paths, PUBLISHED) == {}

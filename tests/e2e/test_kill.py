@@ -33,11 +33,11 @@ from tests.support.portal import Portal
 from tests.support.scale import scaled
 from tests.support.server import free_ports
 
-PAYMENTS = int(os.environ.get("TEST_KILL_PAYMENTS", "0")) or scaled(24, 200)
+PAYMENTS = int(os.environ.get("TEST_KILL_PAYMENTS", "0")) or scaled(12, 200)
 SEED = int(os.environ.get("TEST_KILL_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 PAYERS = 8
-# For each two dozen payments.
-KILLS = {"web": 8, "worker": 4, "master": 2, "catcher": 1}
+# For each dozen payments.
+KILLS = {"web": 4, "worker": 2, "master": 1, "catcher": 1}
 KILLS_MIN = PAYMENTS // 4
 # An authorisation nobody recorded is looked into after 35 s, the notices of a dead worker after 60 s.
 SETTLE_SECONDS = 150
@@ -117,7 +117,7 @@ def wait_for_kills(kills: Counter[str], number: int) -> None:
 def keep_killing(guichet: Guichet, done: threading.Event, kills: Counter[str]) -> None:
     """Kill something every second or so, the supervisor once; wait for the web to come back where it was taken away."""
     chance = random.Random(SEED)  # noqa: S311 - repeatable on purpose
-    victims = [what for what, count in KILLS.items() for _ in range(count * max(PAYMENTS // 24, 1))]
+    victims = [what for what, count in KILLS.items() for _ in range(count * max(PAYMENTS // 12, 1))]
     chance.shuffle(victims)
     victims.insert(len(victims) // 3, "supervisor")
     for what in victims:

@@ -20,7 +20,7 @@ from tests.support.scale import scaled
 ROOT = Path(__file__).parents[2]
 # So that several hands can share them.
 BLOCKS = 5
-SEEDS = scaled(50, 2000)
+SEEDS = scaled(100, 2000)
 SEEDS_ON_POSTGRESQL = scaled(15, 1000)
 # A doubt is asked about at least once a minute, and whoever was killed while asking is missed after another.
 SETTLED_SECONDS_MAX = 120
