@@ -178,6 +178,19 @@ class TestOnTheDay:
         (alarm,) = notices(parts, "alarm_mail", purchase)
         assert "L'échéance 2/3 (30,00 EUR" in alarm
 
+    def test_what_waits_for_a_yes_keeps_no_other_part_waiting(
+        self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.checkout.instalments._BATCH", 1)
+        soon = (Instalment(date(2026, 11, 22), Money(4612)),)
+        unaccepted = bought(parts, instalments=soon, capture_by_hand=True)
+        other = bought(parts, instalments=soon, reference="OTHER-1")
+
+        come(parts, clock, date(2026, 11, 22))
+
+        assert states(parts, unaccepted) == ["planned"]
+        assert states(parts, other) == ["paid"]
+
     def test_what_the_merchant_pays_out_by_hand_waits_for_its_yes(self, parts: Parts, clock: Clock) -> None:
         soon = (Instalment(clock.now().date() + timedelta(days=2), Money(3000)),)
         purchase = bought(parts, instalments=soon, capture_by_hand=True)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, exists, select, update
 
 from gateway.core.errors import NotFound, WrongStatus
-from gateway.core.states import FRONT, LIVE, Status
+from gateway.core.states import FRONT, LIVE, AttemptStatus, Status
 from gateway.store import tables as t
 from gateway.store.results import is_part
 
@@ -22,13 +22,15 @@ class Instalments:
         self._touch = touch
 
     def due(self, today: date, limit: int) -> list[Row[Any]]:
-        """Find the parts of paid purchases that are due and were not asked for, the oldest first."""
-        i, p = t.instalment, t.payment
+        """Find the parts that are due and were not asked for, the oldest first, of purchases paid and accepted."""
+        i, p, a = t.instalment, t.payment, t.attempt
+        is_unaccepted = exists().where(a.c.payment_id == p.c.id, a.c.status == AttemptStatus.APPROVED)
         asked = (
             select(i)
             .join(p, p.c.id == i.c.payment_id)
             .where(i.c.state == "planned", i.c.due <= today)
             .where(p.c.status == Status.PAID, p.c.refunded_cents < p.c.amount_cents)
+            .where(~(p.c.capture_by_hand & is_unaccepted))
         )
         return list(self._db.execute(asked.order_by(i.c.due, i.c.payment_id).limit(limit)))
 
