@@ -13,6 +13,9 @@ from gateway.acquirers import Answer, Outcome
 from gateway.acquirers.statement import Standing, card_digest
 from gateway.core.money import Money
 
+# A wish that no operation has yet, by the payment or by the card's token, whichever is told.
+_PENDING = "WHERE verb = ? AND op_id = '' AND ((payment = ? AND payment <> '') OR (token = ? AND token <> ''))"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -166,6 +169,41 @@ class Page:
         """Say whether an authorisation by this token was declined."""
         asked = self._db.execute("SELECT 1 FROM authorisation WHERE token = ? AND state = 'declined' LIMIT 1", (token,))
         return asked.fetchone() is not None
+
+    def wish(self, payment: str, verb: str, word: str, token: str) -> None:
+        """Write down what a developer wishes for a payment's next ``verb``; an empty word takes the wish back."""
+        self._db.execute("DELETE FROM wish WHERE payment = ? AND verb = ? AND op_id = ''", (payment, verb))
+        if word:
+            row = (payment, verb, word, token)
+            self._db.execute("INSERT INTO wish (payment, verb, word, token) VALUES (?, ?, ?, ?)", row)
+
+    def wishes(self, payment: str) -> dict[str, str]:
+        """Find what is wished for a payment and no operation has yet, by verb."""
+        rows = self._db.execute("SELECT verb, word FROM wish WHERE payment = ? AND op_id = ''", (payment,))
+        return {row["verb"]: row["word"] for row in rows}
+
+    def is_wished(self, verb: str, payment: str, token: str) -> bool:
+        """Say whether something is wished for this payment, or for this card."""
+        found = self._db.execute(f"SELECT 1 FROM wish {_PENDING}", (verb, payment, token))  # noqa: S608 - a constant
+        return found.fetchone() is not None
+
+    def bind_wish(self, verb: str, op_id: str, payment: str, token: str) -> None:
+        """Give the wish to an operation."""
+        self._db.execute(f"UPDATE wish SET op_id = ? {_PENDING}", (op_id, verb, payment, token))  # noqa: S608 - likewise
+
+    def release_wish(self, op_id: str) -> None:
+        """Take a wish back from an operation; a newer one has its place."""
+        self._db.execute("UPDATE OR IGNORE wish SET op_id = '' WHERE op_id = ?", (op_id,))
+
+    def carry_wish(self, payment: str, token: str) -> None:
+        """Say which card the wish about a payment's money is for."""
+        pending = "WHERE payment = ? AND verb = 'authorise' AND op_id = ''"
+        self._db.execute(f"UPDATE wish SET token = ? {pending}", (token, payment))  # noqa: S608 - likewise
+
+    def wished(self, op_id: str) -> str:
+        """Find what was wished of an operation; nearly always nothing."""
+        row = self._db.execute("SELECT word FROM wish WHERE op_id = ?", (op_id,)).fetchone()
+        return "" if row is None else str(row["word"])
 
     def standings(self, since: datetime) -> Iterator[Standing]:
         """Give the authorisations asked for from an instant on, as a statement tells them, oldest first."""

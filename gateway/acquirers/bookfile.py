@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS message (
     authorisation_number TEXT NOT NULL, at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS message_about ON message (about, verb);
+CREATE TABLE IF NOT EXISTS wish (
+    payment TEXT NOT NULL, verb TEXT NOT NULL CHECK (verb IN ('enrol', 'authorise')), word TEXT NOT NULL,
+    token TEXT NOT NULL, op_id TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS wish_pending ON wish (payment, verb) WHERE op_id = '';
+CREATE INDEX IF NOT EXISTS wish_token ON wish (token) WHERE op_id = '';
+CREATE UNIQUE INDEX IF NOT EXISTS wish_op ON wish (op_id) WHERE op_id <> '';
 """
 
 

@@ -213,6 +213,10 @@ class CardTable:
         codes = (self.amounts.get(service, {}).get(cents) for service in services)
         return next((code for code in codes if code), "")
 
+    def family(self, code: str) -> str:
+        """Give the family of a network code, as the first card says that is refused with it."""
+        return next((card.family for card in self.cards if card.code == code), "do_not_honour")
+
     def find(self, number: str) -> PublishedCard | None:
         """Find the card with these digits, if it is one of ours."""
         return next((card for card in self.cards if card.number == number), None)

@@ -17,6 +17,7 @@ from gateway.acquirers.bookfile import Book
 from gateway.acquirers.cards import Acs, CardTable, PublishedCard, Verdict
 from gateway.acquirers.judging import Proof, decline, judge
 from gateway.acquirers.statement import Period, Statement
+from gateway.acquirers.wishes import decided, played, secured
 from gateway.core.card import CardEntry
 from gateway.core.errors import AcquirerUnreachable, CardRefused
 from gateway.core.money import Money
@@ -77,6 +78,8 @@ class Simulator:
         test = self._cards.find(card.number.reveal())
         if test is None:
             raise CardRefused("cc-number", "not_a_test_card")
+        with self._book.reading() as page:
+            test = secured(test, page.wished(op_id))
         if test.acs is Acs.SILENT:
             raise self._silence()
         code_right = self._cards.takes(test, card.security_code)
@@ -106,8 +109,10 @@ class Simulator:
         message = Message(op_id, "authorise", f"{token} {scheme}", amount)
         with self._book.reading() as page:
             enrolled = page.enrolled(token)
-            is_new = page.answered(message) is None
-        test = self._cards.by_key(enrolled.scenario) if enrolled else None
+            is_new, wish = page.answered(message) is None, page.wished(op_id)
+        test = played(self._cards, enrolled.scenario) if enrolled else None
+        if test and enrolled and wish:
+            test, enrolled = decided(test, enrolled, wish)
         verdict = test.outcome if test else Verdict.DECLINED
         if verdict is Verdict.SILENT_LOST:
             raise self._silence()
@@ -117,11 +122,11 @@ class Simulator:
         with self._book.writing() as page:
             answer = page.answered(message)
             if answer is None:
-                refusal = self._cards.refusal(test, amount.cents) if test else ""
+                refusal = self._cards.refusal(test, amount.cents) if test and not wish else ""
                 proof = Proof(bool(authentication), follows)
                 answer = judge(page, message, test, enrolled, proof)
                 if refusal and answer.outcome is Outcome.APPROVED:
-                    answer = decline(message, refusal, "do_not_honour")
+                    answer = decline(message, refusal, self._cards.family(refusal))
                 page.record(message, answer, self._now())
                 _enter(page, message, answer, verdict)
         if verdict in {Verdict.SILENT_APPROVED, Verdict.SILENT_DECLINED, Verdict.REVIEW}:
@@ -213,7 +218,7 @@ class Simulator:
 
     def _test_behind(self, page: Page, entry: Entry) -> PublishedCard:
         enrolled = page.enrolled(entry.token)
-        test = self._cards.by_key(enrolled.scenario) if enrolled else None
+        test = played(self._cards, enrolled.scenario) if enrolled else None
         if test is None:
             raise AcquirerUnreachable("the table of test cards no longer has the card of this authorisation")
         return test

@@ -41,6 +41,10 @@ _BANK = {
 }
 
 
+# What the network codes mean that no test card is refused with.
+_BY_AMOUNT_ONLY = {"16": "3-D Secure wanted", "34": "suspected fraud, keep the card", "38": "too many tries"}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One card of the list.
@@ -63,6 +67,40 @@ def lay_out(table: CardTable, outcome: str = "") -> tuple[tuple[Source, tuple[Ro
     sections = ((source, tuple(_row(card) for card in cards)) for source, cards in table.published())
     kept = ((source, tuple(row for row in rows if outcome in ("", row.outcome))) for source, rows in sections)
     return tuple((source, rows) for source, rows in kept if rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedAmount:
+    """An amount that is refused whatever good card is used.
+
+    :ivar typed: the amount as it is typed, such as ``333.51``
+    """
+
+    typed: str
+    code: str
+    meaning: str
+
+
+def refused_amounts(table: CardTable) -> tuple[tuple[str, bool, tuple[RefusedAmount, ...]], ...]:
+    """List them by service, and say whether they hold for cards of our own set too."""
+    return tuple(
+        (
+            service,
+            service in table.amounts_on_own_cards,
+            tuple(RefusedAmount(_typed(cents), code, _meaning(table, code)) for cents, code in codes.items()),
+        )
+        for service, codes in table.amounts.items()
+    )
+
+
+def _typed(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02d}"
+
+
+def _meaning(table: CardTable, code: str) -> str:
+    """Word a code as the title of a card does that is refused with it."""
+    titles = (card.title.en for card in table.cards if card.code == code)
+    return _BY_AMOUNT_ONLY.get(code) or next(titles, "refused").rpartition(": ")[2]
 
 
 def _row(card: PublishedCard) -> Row:

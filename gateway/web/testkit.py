@@ -13,7 +13,7 @@ from gateway.acquirers.cards import CardTable
 from gateway.channels.inbox import Inbox, InboxMessage
 from gateway.core.errors import NotFound
 from gateway.web import services
-from gateway.web.cardlist import OUTCOMES, lay_out
+from gateway.web.cardlist import OUTCOMES, lay_out, refused_amounts
 from gateway.web.signatures import Refusals, add_signature_views
 
 # How many messages a page or an answer shows; a developer looks at the newest, or narrows the list.
@@ -104,6 +104,7 @@ def _add_cards(testkit: Blueprint, cards: CardTable) -> None:
             cards=lay_out(cards, outcome),
             outcomes=OUTCOMES,
             outcome=outcome,
+            amounts=refused_amounts(cards) if outcome in ("", "refused") else (),
             wrong_codes=sorted(cards.wrong_security_codes),
         )
 

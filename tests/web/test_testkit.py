@@ -283,6 +283,21 @@ def test_the_cards_are_listed_with_what_happens_in_both_languages(client: FlaskC
     assert "<code>000</code> and <code>0000</code>" in page
 
 
+def test_amounts_that_force_a_refusal_are_listed_with_what_they_mean(client: FlaskClient) -> None:
+    page = client.get("/_test/cards").text
+
+    listed = re.findall(
+        r'<span class="figure">([\d.]+)</span> <span class="amount-what">(.+?) <span class="refusal">(..)<', page
+    )
+    assert len(listed) == 29
+    assert ("333.51", "Insufficient funds", "51") in listed
+    assert ("333.16", "3-D Secure wanted", "16") in listed
+    assert ("333.54", "Expired, keep the card", "33") in listed
+    assert "any approved card of Payline or of Guichet’s own set" in page
+    assert 'class="figure"' in client.get("/_test/cards?outcome=refused").text
+    assert 'class="figure"' not in client.get("/_test/cards?outcome=approved").text
+
+
 @pytest.mark.parametrize(
     ("outcome", "shown", "hidden"),
     [
