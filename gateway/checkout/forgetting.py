@@ -28,18 +28,27 @@ class Forgetting:
         now = self._desk.now()
         if now < self._next_at:
             return 0
-        due = self._due(now)
+        links, due = self._forget_links(now), self._due(now)
         for payment_id in due:
             with suppress(WrongStatus), self._desk.store.transaction() as tx:
                 tx.payments.take_by_id(payment_id)
                 if tx.retention.forget(payment_id, now):
                     tx.audit.touch(payment_id, "payment.forgotten")
-        if due:
+        if due or links:
             self._desk.store.wipe()
-            log.info("people forgotten", extra={"count": len(due)})
-        else:
+            log.info("people forgotten", extra={"count": len(due) + links})
+        if not due:
             self._next_at = now + _EVERY
         return len(due)
+
+    def _forget_links(self, now: datetime) -> int:
+        """Blank the links that ended long ago: one statement for each merchant, as they are few beside payments."""
+        book = self._desk.merchants
+        with self._desk.store.transaction() as tx:
+            count = tx.links.forget_of_others(tuple(book), months_before(now, RETENTION_MONTHS), now)
+            for merchant in book.values():
+                count += tx.links.forget(merchant.id, months_before(now, merchant.retention_months), now)
+        return count
 
     def _due(self, now: datetime) -> list[int]:
         book, due, told = self._desk.merchants, list[int](), now - _TOLD_WITHIN

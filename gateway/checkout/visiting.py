@@ -35,5 +35,10 @@ class Visiting:
             tx.limits.release_page(tx.payments.get(public_id).id)
 
 
+def is_browser(holder: bytes | None, browser: str) -> bool:
+    """Say whether a page that belongs to ``holder`` is this browser's, by what its cookie says."""
+    return bool(browser) and holder == _digest(browser)
+
+
 def _digest(browser: str) -> bytes:
     return sha256(browser.encode()).digest()
