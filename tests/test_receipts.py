@@ -7,21 +7,28 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from string import Formatter
 
 import pytest
 import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment
+from markupsafe import Markup
 from pypdf import PdfReader
 
 from gateway.core.errors import BadField
+from gateway.core.languages import CODES
 from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, Line, Mode, Payee, PaymentRequest, PaymentResult, RefundResult
 from gateway.core.states import AttemptStatus, Status
+from gateway.links import Links
 from gateway.receipts import Receipt, pdf
+from gateway.receipts.codes import code_svg
+from gateway.receipts.content import language_of
 from gateway.receipts.mail import Envelope, compose, environment
-from gateway.receipts.words import WORDS, format_moment, format_money, receipt_language
+from gateway.receipts.press import Press
+from gateway.receipts.words import WORDS, direction, format_moment, format_money, receipt_language
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "checkout_templates"
 WINTER = datetime(2015, 3, 17, 13, 31, 5, tzinfo=UTC)
@@ -69,6 +76,7 @@ PAID = PaymentResult(
         RefundResult("ref_2", Money(1000), "done", WINTER + timedelta(days=121)),
     ),
 )
+PRESS = Press(Links("https://guichet.example", (b"page key",), (b"ticket key",)))
 IN_TEST = replace(PAID, payee=replace(PAYEE, mode=Mode.TEST))
 PAYER_FACTS = {
     "order": "CDE-4232",
@@ -108,7 +116,7 @@ def mail(receipt: Receipt, templates: Environment, language: str = "fr", **envel
         "sender": "Guichet <justificatif@guichet.example>",
         "ticket_url": "https://guichet.example/t/abc",
     } | envelope
-    sent = compose(receipt, Envelope(**given, at=WINTER), templates, language)
+    sent = compose(receipt, Envelope(**given, at=WINTER), templates, language, PRESS)
     return message_from_bytes(sent.as_bytes(), policy=policy.default)
 
 
@@ -208,13 +216,75 @@ def test_control_characters_and_reading_order_tricks_become_spaces() -> None:
     assert receipt.payee_name == "Régie Bcc: x@y evil"
 
 
-def test_both_languages_have_the_same_words() -> None:
-    assert set(WORDS["fr"]) == set(WORDS["en"])
-    assert all(WORDS["fr"].values())
-    assert all(WORDS["en"].values())
+def test_tickets_speak_every_language_of_the_pages_with_the_same_words() -> None:
+    def places(text: str) -> list[str]:
+        return sorted(name for _, name, _, _ in Formatter().parse(text) if name)
+
+    assert set(WORDS) == set(CODES)
+    for words in WORDS.values():
+        assert {key: places(text) for key, text in words.items()} == {
+            key: places(text) for key, text in WORDS["fr"].items()
+        }
+        assert all(words.values())
 
 
-@pytest.mark.parametrize(("asked", "used"), [("fr", "fr"), ("fr-BE", "fr"), ("en", "en"), ("de", "en"), ("", "en")])
+@pytest.mark.parametrize(
+    ("language", "amount", "moment"),
+    [
+        ("fr", "1\u202f240,50\u00a0EUR", "17/03/2015 à 14:31 CET"),
+        ("en", "1,240.50\u00a0EUR", "17 Mar 2015 at 14:31 CET"),
+        ("es", "1.240,50\u00a0EUR", "17 mar 2015 a las 14:31 CET"),
+        ("de", "1.240,50\u00a0EUR", "17.03.2015 um 14:31 CET"),
+        ("nl", "1.240,50\u00a0EUR", "17 mrt 2015 om 14:31 CET"),
+        ("pt", "1\u00a0240,50\u00a0EUR", "17/03/2015 às 14:31 CET"),
+        ("it", "1.240,50\u00a0EUR", "17 mar 2015 alle 14:31 CET"),
+        ("ar", "1,240.50\u00a0EUR", "17 مارس 2015، الساعة 14:31 CET"),
+    ],
+)
+def test_amounts_and_moments_are_written_as_each_language_does(language: str, amount: str, moment: str) -> None:
+    assert format_money(Money(124_050), language) == amount
+    assert format_moment(WINTER, language) == moment
+
+
+def test_the_payers_copy_is_in_the_payments_language_and_the_merchants_in_its_own() -> None:
+    german = replace(PAID, request=replace(REQUEST, language="de"), payee=replace(PAYEE, language="nl"))
+
+    assert language_of(german, "payer") == "de"
+    assert language_of(german, "merchant") == "nl"
+    assert language_of(replace(german, payee=PAYEE), "merchant") == "fr"
+
+
+@pytest.mark.parametrize("language", sorted(WORDS))
+def test_a_mail_and_a_page_are_whole_in_every_language(language: str, templates: Environment) -> None:
+    message = mail(paid(IN_TEST), templates, language)
+
+    words, turn = WORDS[language], "rtl" if language == "ar" else "ltr"
+    plain_text, html = parts(message)
+    for text in (plain_text, html, ticket_page(paid(IN_TEST), test_mode=True, language=language)):
+        assert words["test_notice"] in text.replace("&#39;", "'")
+        assert words["courtesy"] in text
+        assert format_money(PAID.request.amount, language) in text
+        assert "/v/" in text
+    assert f'<html lang="{language}" dir="{turn}">' in html
+    assert message["Content-Language"] == language
+    assert f"[{words['test']}]" in message["Subject"]
+
+
+def test_what_an_arabic_sentence_names_keeps_its_own_order(templates: Environment) -> None:
+    assert "\u2068CDE-4232\u2069" in parts(mail(paid(), templates, "ar"))[0]
+    assert "\u2068" not in parts(mail(paid(), templates, "fr"))[0]
+
+
+def test_a_mail_loads_nothing_and_adapts_to_the_dark_and_to_a_telephone(templates: Environment) -> None:
+    html = parts(mail(paid(), templates))[1]
+
+    assert not re.search(r"<(img|link|script|iframe)|url\(|@import", html)
+    assert '<meta name="color-scheme" content="light dark">' in html
+    assert "@media (prefers-color-scheme: dark)" in html
+    assert "max-width:600px" in html
+
+
+@pytest.mark.parametrize(("asked", "used"), [("fr-BE", "fr"), ("pt_BR", "pt"), ("AR", "ar"), ("ja", "en"), ("", "en")])
 def test_languages_without_words_of_their_own_read_english(asked: str, used: str) -> None:
     assert receipt_language(asked) == used
 
@@ -235,7 +305,7 @@ def test_the_pdf_holds_every_field_as_text(audience: str) -> None:
 
     wanted = [value for key, value in PAYER_FACTS.items() if key != "means"]
     wanted += [text for line in LINES for text in (line.reference, line.label)]
-    wanted += ["TICKET DE PAIEMENT", "La Falaise - Régie périscolaire", "Restauration scolaire"]
+    wanted += ["Ticket de paiement", "La Falaise - Régie périscolaire", "Restauration scolaire"]
     wanted += ["120 rue de Bercy, 75012 PARIS", "96,12\u00a0EUR", "1\u202f143,88\u00a0EUR", "Bonne journée"]
     wanted += ["Exemplaire client" if audience == "payer" else "Merci de créditer Léa", "pay_7Q2mX9"]
     flat = " ".join(text.split())
@@ -252,7 +322,7 @@ def test_the_pdf_is_small_titled_and_says_its_language() -> None:
     assert described.dc_title == {"x-default": "Ticket de paiement 250317000089"}
     assert described.dc_creator == ["La Falaise - Régie périscolaire"]
     assert described.pdfaid_part == "2"
-    assert described.pdfaid_conformance == "U"
+    assert described.pdfaid_conformance == "A"
     assert str(reader.root_object["/Lang"]) == "fr"
 
 
@@ -406,15 +476,23 @@ def test_no_document_shows_seven_digits_of_a_card(templates: Environment) -> Non
     shown = "\n".join([*parts(message), read_pdf(pdf.render(paid(), "fr")), str(message["Subject"])])
 
     assert "497010" not in shown
+    shown = re.sub(r"https://\S+", "", shown)
     digits = re.sub(r"[ \-•]", "", shown.replace("250317000089", "").replace("2339303", "").replace("0140040404", ""))
     assert not re.search(r"\d{7}", digits.replace("0140040404", ""))
 
 
-def ticket_page(receipt: Receipt, *, test_mode: bool) -> str:
+def ticket_page(receipt: Receipt, *, test_mode: bool, language: str = "fr") -> str:
     page = environment(TEMPLATES)
     page.globals["asset"] = lambda name: f"/static/{name}"
     return page.get_template("ticket/ticket.html").render(
-        receipt=receipt, words=WORDS["fr"], language="fr", pdf_url="/t/abc.pdf", test_mode=test_mode
+        receipt=receipt,
+        words=WORDS[language],
+        language=language,
+        direction=direction(language),
+        pdf_url="/t/abc.pdf",
+        check_url="https://guichet.example/v/abc",
+        code=Markup(code_svg("https://guichet.example/v/abc", WORDS[language]["check_alt"])),  # noqa: S704 - drawn of our own words
+        test_mode=test_mode,
     )
 
 

@@ -11,8 +11,9 @@ from gateway.channels.smtp import Relay, send
 from gateway.core.errors import BadField, DeliveryFailed
 from gateway.core.payment import PaymentResult
 from gateway.receipts import Audience, Receipt
+from gateway.receipts.content import language_of
 from gateway.receipts.mail import Envelope, compose
-from gateway.receipts.words import receipt_language
+from gateway.receipts.press import Press
 
 # The fact of a refund event that names the refund meant.
 REFUND_FACT = "refund"
@@ -27,10 +28,16 @@ _AUDIENCES = {"payer_mail": Audience.PAYER, "merchant_mail": Audience.MERCHANT}
 class EmailChannel:
     """Mails receipts to one audience; ``name`` is ``payer_mail`` or ``merchant_mail``."""
 
-    def __init__(
-        self, name: str, relay: Relay, sender: str, templates: Callable[[], Environment], link_for: LinkFor
+    def __init__(  # noqa: PLR0913 - made in one place
+        self,
+        name: str,
+        relay: Relay,
+        sender: str,
+        templates: Callable[[], Environment],
+        link_for: LinkFor,
+        press: Press,
     ) -> None:
-        self.name = name
+        self.name, self._press = name, press
         self._audience = _AUDIENCES[name]
         self._relay, self._sender, self._templates, self._link_for = relay, sender, templates, link_for
 
@@ -53,6 +60,6 @@ class EmailChannel:
                 duplicate=notice.is_repeat,
                 refund=refund,
             )
-            return compose(receipt, envelope, self._templates(), receipt_language(result.request.language))
+            return compose(receipt, envelope, self._templates(), language_of(result, self._audience), self._press)
         except BadField as error:
             raise DeliveryFailed(f"not mailable: {error.field} {error.rule}", again=False) from error

@@ -76,6 +76,8 @@ def doctor(home: Path) -> None:
             click.echo(f"[  ok ] {name}")
     for remark in _rights(parts):
         click.echo(f"[ note] rights: {remark}")
+    if not parts.keys.stamps:
+        click.echo("[ note] tickets: not sealed; guichet keys new stamp, or your authority's certificate in keys/")
     sys.exit(0 if is_well else 1)
 
 
@@ -167,6 +169,18 @@ def _scripts(parts: "Parts") -> Iterator[str]:
     yield from scripts.faults(parts.settings.home / "checkout_templates")
 
 
+def _tickets(parts: "Parts") -> Iterator[str]:
+    """Say why tickets go unsealed, or sealed with what nobody trusts any more."""
+    from gateway.keys import stamp_of
+    from gateway.receipts.sealing import can_seal
+
+    stamp = stamp_of(parts.keys.stamps, parts.now())
+    if stamp and not can_seal():
+        yield "there is a stamp, but they are not sealed: pyhanko is missing; install the extra pades"
+    if stamp and stamp.valid_until <= parts.now():
+        yield f"sealed with a certificate that ended on {stamp.valid_until:%Y-%m-%d}; put its successor in keys/"
+
+
 def _limits(parts: "Parts") -> Iterator[str]:
     if _is_current(parts.store.engine):
         with parts.store.reading() as tx:
@@ -184,5 +198,6 @@ _CHECKS: dict[str, "Callable[[Parts], Iterator[str]]"] = {
     "mail relay": _mail,
     "merchants": _merchants,
     "scripts": _scripts,
+    "tickets": _tickets,
     "card testing": _limits,
 }

@@ -23,7 +23,7 @@ def keys() -> None:
 @click.option("--keep-private", is_flag=True, help="Keep the merchant's private half here (demonstration only).")
 @home_argument
 def new(home: Path, what: str, merchant: str | None, alg: str, keep_private: bool) -> None:
-    """Make keys: all, signing, page, cookie, code, seal or ticket; or, with --merchant, a merchant's."""
+    """Make keys: all, signing, page, cookie, code, seal, ticket, card, audit, link or stamp; or, with --merchant, a merchant's."""
     if merchant is None:
         made = keys_.create(home / "keys", what, utc_now())
         for path in made:

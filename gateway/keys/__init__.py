@@ -6,6 +6,7 @@ from gateway.keys.jose import RequestKey, sign_request
 from gateway.keys.making import create, create_merchant_keys, credentials, ensure_demo
 from gateway.keys.ring import Keys
 from gateway.keys.rotation import list_keys, retire
+from gateway.keys.stamps import Stamp, stamp_of
 
 __all__ = [
     "PURPOSES",
@@ -13,6 +14,7 @@ __all__ = [
     "KeyFile",
     "Keys",
     "RequestKey",
+    "Stamp",
     "create",
     "create_merchant_keys",
     "credentials",
@@ -20,4 +22,5 @@ __all__ = [
     "list_keys",
     "retire",
     "sign_request",
+    "stamp_of",
 ]

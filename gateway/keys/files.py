@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 # One secret each, never shared: page tokens, session cookies, one-time codes, sealed values, ticket links, what
-# recognises a card for two days, the audit log.
-PURPOSES = ("page", "cookie", "code", "seal", "ticket", "card", "audit")
+# recognises a card for two days, the audit log, payment links.
+PURPOSES = ("page", "cookie", "code", "seal", "ticket", "card", "audit", "link")
 
 # Merchants' files; the order is the one they are listed in.
 MERCHANT_EXTENSIONS = ("pub.pem", "pem", "hs256", "whsec", "whsk.pem", "api", "api.txt")
@@ -73,7 +73,7 @@ def parse(path: Path, *, is_merchant: bool) -> KeyFile | None:
     return KeyFile(path, match["owner"], match["month"], int(match["n"] or 1), match["ext"], is_merchant)
 
 
-_SERVER_KINDS = frozenset({("signing", "pem"), *((purpose, "key") for purpose in PURPOSES)})
+_SERVER_KINDS = frozenset({("signing", "pem"), ("stamp", "pem"), *((purpose, "key") for purpose in PURPOSES)})
 
 
 def scan(directory: Path) -> tuple[list[KeyFile], list[str]]:

@@ -24,6 +24,7 @@ from gateway.core.signing import write_public_key, write_secret
 from gateway.keys.files import PURPOSES, KeyFile, next_path, opened_for_change, parse, scan, write
 from gateway.keys.jose import RSA_BITS_MIN, private_ed25519, request_key
 from gateway.keys.ring import ed25519_of, hmac_kid
+from gateway.keys.stamps import make_stamp
 
 SECRET_BYTES = 32
 
@@ -36,7 +37,7 @@ PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPri
 def create(directory: Path, what: str, now: datetime) -> list[Path]:
     """Make new keys of the server's own set, beside the ones in use.
 
-    :param what: ``signing``, one purpose, or ``all``
+    :param what: ``signing``, one purpose, ``all`` of these, or ``stamp``
 
     Raises :class:`SettingsError` for another word.
     """
@@ -48,9 +49,11 @@ def create(directory: Path, what: str, now: datetime) -> list[Path]:
 def _create_own(directory: Path, what: str, now: datetime) -> Path:
     if what == "signing":
         return write(next_path(directory, "signing", "pem", now), _private_pem(ed25519.Ed25519PrivateKey.generate()))
+    if what == "stamp":
+        return write(next_path(directory, what, "pem", now), make_stamp(now))
     if what in PURPOSES:
         return write(next_path(directory, what, "key", now), _secret_text())
-    raise SettingsError((f"keys: no such key {what!r}; use all, signing, {', '.join(PURPOSES)}",))
+    raise SettingsError((f"keys: no such key {what!r}; use all, stamp, signing, {', '.join(PURPOSES)}",))
 
 
 def create_merchant_keys(

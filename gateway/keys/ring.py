@@ -17,6 +17,7 @@ from gateway.core.errors import SettingsError
 from gateway.core.signing import ConfirmationKeys, read_secret
 from gateway.keys.files import PURPOSES, KeyFile, parse, scan
 from gateway.keys.jose import RequestKey, hmac_key, jwk_of, private_ed25519, read_eddsa, request_key, sign_eddsa
+from gateway.keys.stamps import Stamp, read_stamp
 
 # A purpose's secret is a 256-bit key; base64url spells 32 bytes in 43 characters.
 PURPOSE_BYTES = 32
@@ -32,6 +33,8 @@ class Keys:
     def __init__(self) -> None:
         self._signing: list[OKPKey] = []
         self._secrets: dict[str, list[bytes]] = {purpose: [] for purpose in PURPOSES}
+        self._old_tickets: list[bytes] = []
+        self.stamps: list[Stamp] = []
         self._request_keys: dict[str, list[RequestKey]] = {}
         self._webhook_secrets: dict[str, list[bytes]] = {}
         self._webhook_keys: dict[str, list[Ed25519PrivateKey]] = {}
@@ -51,6 +54,8 @@ class Keys:
                 keys._add(file)
             except (ValueError, OSError) as error:
                 faults.append(f"{file.path}: {error}")
+        for path in sorted((directory / "retired").glob("ticket-*.key")):
+            keys._old_tickets.append(read_base64url(path.read_bytes()))
         faults += keys._missing(directory)
         if faults:
             raise SettingsError(tuple(faults))
@@ -97,6 +102,10 @@ class Keys:
         """Give the secrets of one purpose, oldest first: the last signs, all verify."""
         return tuple(self._secrets[purpose])
 
+    def old_ticket_secrets(self) -> tuple[bytes, ...]:
+        """Give the retired ticket keys: the code on a ticket outlives the links that were mailed with it."""
+        return tuple(self._old_tickets)
+
     def confirmation_keys(self, merchant: str) -> ConfirmationKeys:
         """Give every key that signs this merchant's confirmations, newest first."""
         return ConfirmationKeys(
@@ -135,6 +144,9 @@ class Keys:
     def _add_own(self, file: KeyFile, content: bytes) -> None:
         if file.owner == "signing":
             self._signing.append(private_ed25519(content))
+            return
+        if file.owner == "stamp":
+            self.stamps.append(read_stamp(content))
             return
         secret = read_base64url(content)
         if len(secret) != PURPOSE_BYTES:

@@ -16,7 +16,7 @@ from gateway.core.errors import BadField
 from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, Line, Mode, PaymentResult, RefundResult
 from gateway.core.states import MONEY, AttemptStatus
-from gateway.receipts.words import SCHEMES, WORDS, format_moment, format_money
+from gateway.receipts.words import SCHEMES, WORDS, format_moment, format_money, receipt_language
 
 # Attempts that did debit the payer once, whatever was given back since.
 _DEBITED = MONEY | {AttemptStatus.REFUNDED}
@@ -56,6 +56,7 @@ class Receipt:
     """One receipt, ready to be printed in any language.
 
     :ivar number: the gateway's transaction number; ``order`` is the merchant's reference of the payment
+    :ivar refund: the refund's id; empty for the payment itself
     :ivar amount: what this operation moved; ``total`` is what the payment debited
     :ivar test: true outside production: no money moved
     :ivar statement: what the payer's bank statement is to call the payment, when the merchant said so
@@ -86,6 +87,7 @@ class Receipt:
     last4: str
     authorisation: str
     statement: str
+    refund: str = ""
 
     @classmethod
     def of(
@@ -109,7 +111,7 @@ class Receipt:
         operation, amount, at = _OPERATIONS[event_type], request.amount, paid_at
         if operation is Operation.REFUND:
             given = _refund(result, refund)
-            amount, at = given.amount, given.requested_at
+            amount, at, refund = given.amount, given.requested_at, given.id
         return cls(
             payment=result.id,
             number=result.number,
@@ -136,6 +138,7 @@ class Receipt:
             last4=attempt.last4[-4:] if attempt else "",
             authorisation=attempt.authorisation_number if attempt else "",
             statement=_free(request.statement),
+            refund=refund if operation is Operation.REFUND else "",
         )
 
     @property
@@ -195,6 +198,11 @@ class Receipt:
     def rows(self, language: str) -> tuple[Row, ...]:
         """List every fact, payment first."""
         return self.payment_rows(language) + self.card_rows(language)
+
+
+def language_of(result: PaymentResult, audience: Audience | str) -> str:
+    """Choose the language a copy is written in: the payer's own, or the merchant's staff's."""
+    return receipt_language(result.language if audience == Audience.PAYER else result.payee.language)
 
 
 def plain(text: str) -> str:

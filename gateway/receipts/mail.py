@@ -18,7 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from gateway.core.errors import BadField
 from gateway.receipts.content import Receipt
-from gateway.receipts.words import WORDS
+from gateway.receipts.press import Press
+from gateway.receipts.words import WORDS, direction
 
 # RFC 5321 section 4.5.3.1.3, less the angle brackets.
 _ADDRESS_LENGTH_MAX = 254
@@ -47,8 +48,10 @@ class Envelope:
     at: datetime
 
 
-def compose(receipt: Receipt, envelope: Envelope, templates: Environment, language: str) -> EmailMessage:
+def compose(receipt: Receipt, envelope: Envelope, templates: Environment, language: str, press: Press) -> EmailMessage:
     """Write the mail of a receipt.
+
+    :param press: makes the ticket that goes with it
 
     Raises :class:`BadField` when the target or the sender is not one plain address.
     """
@@ -61,10 +64,11 @@ def compose(receipt: Receipt, envelope: Envelope, templates: Environment, langua
     message["Date"] = envelope.at
     message["Message-ID"] = _message_id(receipt, envelope, sender.domain)
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = language
     message["X-Guichet-Payment"] = receipt.payment
     intro = words[f"intro_{receipt.operation}_{receipt.audience}"].format(
-        order=receipt.order, amount=receipt.money(receipt.amount, language), payee=receipt.payee_name
+        order=_isolated(receipt.order, language),
+        amount=_isolated(receipt.money(receipt.amount, language), language),
+        payee=_isolated(receipt.payee_name, language),
     )
     facts = {
         "receipt": receipt,
@@ -72,12 +76,16 @@ def compose(receipt: Receipt, envelope: Envelope, templates: Environment, langua
         "language": language,
         "intro": intro,
         "ticket_url": envelope.ticket_url,
+        "check_url": press.check_url(receipt),
+        "direction": direction(language),
     }
     message.set_content(templates.get_template("mail/receipt.txt").render(facts))
     message.add_alternative(templates.get_template("mail/receipt.html").render(facts), subtype="html")
     message.add_attachment(
-        _ticket(receipt, language), maintype="application", subtype="pdf", filename=receipt.file_name
+        press.ticket(receipt, language), maintype="application", subtype="pdf", filename=receipt.file_name
     )
+    # Last: whatever begins with Content- goes down with the first part when a second one comes.
+    message["Content-Language"] = language
     return message
 
 
@@ -101,11 +109,9 @@ def environment(folder: Path) -> Environment:
     )
 
 
-def _ticket(receipt: Receipt, language: str) -> bytes:
-    # Imported here: fpdf2 costs most of a second, which a process that only composes addresses should not pay.
-    from gateway.receipts import pdf
-
-    return pdf.render(receipt, language)
+def _isolated(text: str, language: str) -> str:
+    """Keep what is named in an Arabic sentence in its own order (Unicode's UAX #9: first strong isolate)."""
+    return f"\u2068{text}\u2069" if direction(language) == "rtl" else text
 
 
 def _sender(text: str, *, test: bool) -> Address:

@@ -26,6 +26,7 @@ from gateway.core.payment import AttemptResult, Event, Line, Mode, Payee, Paymen
 from gateway.core.states import AttemptStatus, Status
 from gateway.receipts import Audience
 from gateway.receipts.mail import environment
+from gateway.receipts.press import Press
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 RESULT = PaymentResult(
@@ -63,7 +64,7 @@ def channel(port: int, name: str = "payer_mail", total_seconds: float = 5) -> Em
         return f"https://guichet.example/t/{audience}-{result.id}{refund}{'-duplicate' * duplicate}"
 
     relay = Relay("127.0.0.1", port, total_seconds=total_seconds)
-    return EmailChannel(name, relay, "Guichet <recu@guichet.example>", templates, link)
+    return EmailChannel(name, relay, "Guichet <recu@guichet.example>", templates, link, Press())
 
 
 def notice(target: str = "parent@wanadoo.example", kind: str = "payment.succeeded", **facts: str) -> Notice:
