@@ -15,6 +15,11 @@ function fill(sentence, values) {
   return sentence.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+/** Read digits however they were typed or pasted: full-width ones too (Unicode NFKC), whatever stands between them. */
+function digitsOf(text) {
+  return text.normalize("NFKC").replace(/\D/g, "");
+}
+
 /* Typing: digits in groups, the caret where the payer left it. */
 
 function group(digits) {
@@ -38,8 +43,8 @@ function placeAfter(text, count) {
 }
 
 function regroup(input) {
-  const before = input.value.slice(0, input.selectionStart).replace(/\D/g, "").length;
-  const digits = input.value.replace(/\D/g, "");
+  const before = digitsOf(input.value.slice(0, input.selectionStart)).length;
+  const digits = digitsOf(input.value);
   if (digits.length > 19) return; // Not a card number: leave it for the server to explain.
   const text = group(digits);
   if (text === input.value) return;
@@ -50,11 +55,11 @@ function regroup(input) {
 
 function slashExpiry(input, event) {
   if ((event.inputType || "").startsWith("delete")) return;
-  const typed = input.value.trim();
+  const typed = input.value.normalize("NFKC").trim();
   if (/^[2-9]$/.test(typed)) input.value = `0${typed}/`;
   else if (/^\d[\/.\- ]$/.test(typed)) input.value = `0${typed[0]}/`;
-  else if (/^\d{2}[.\- ]?$/.test(typed)) input.value = `${typed.slice(0, 2)}/`;
-  else if (/^\d{4}$/.test(typed) || /^\d{6}$/.test(typed)) input.value = `${typed.slice(0, 2)}/${typed.slice(2)}`;
+  else if (/^(0\d|1[0-2])[.\- ]?$/.test(typed)) input.value = `${typed.slice(0, 2)}/`;
+  else if (/^(0\d|1[0-2])(\d{2}|\d{4})$/.test(typed)) input.value = `${typed.slice(0, 2)}/${typed.slice(2)}`;
   else if (/^\d{2}\/[\/.\- ]$/.test(typed)) input.value = typed.slice(0, 3);
 }
 
@@ -129,6 +134,83 @@ class Brands {
   }
 }
 
+/* Fields: checked when they are left, neither while they are typed in nor while they are empty. The server decides. */
+
+let pressed = null;
+
+/** Do something when a field is left, but not by pressing a button: a page that moves then would lose the press. */
+function onLeaving(input, act) {
+  input.addEventListener("blur", () => {
+    if (!pressed && document.hasFocus()) act();
+  });
+}
+
+/** The check digit of ISO/IEC 7812-1 annex B. */
+function isLuhn(digits) {
+  const worth = [...digits].reverse().map((digit, place) => Number(digit) * (place % 2 ? 2 : 1));
+  return worth.reduce((sum, value) => sum + (value > 9 ? value - 9 : value), 0) % 10 === 0;
+}
+
+// Each names the sentence of its field's data that says what is wrong.
+const RULES = {
+  number(text) {
+    const digits = digitsOf(text);
+    if (digits.length < 12 || digits.length > 19) return "textWrong";
+    return isLuhn(digits) ? "" : "textLuhn";
+  },
+  expiry(text) {
+    const isMonth = /^(\d{1,2}\s*[/.\- ]\s*|\d{2})(\d{4}|\d{2})$|^\d{4}\s*[/.\-]\s*\d{1,2}$/.test(text.trim());
+    return isMonth ? "" : "textWrong";
+  },
+  security_code(text) {
+    const isAmex = /^3[47]/.test(digitsOf(document.getElementById("number").value));
+    return (isAmex ? /^\d{4}$/ : /^\d{3}$/).test(text.replace(/\s/g, "")) ? "" : "textWrong";
+  },
+  email(text) {
+    return /^[^@\s,;<>]+@[^@\s.,;<>]+(\.[^@\s.,;<>]+)+$/.test(text.trim()) ? "" : "textWrong";
+  },
+};
+
+/** Say what is wrong with a field, at the field; an empty text takes it back. */
+function mark(input, text) {
+  const id = `${input.id}-error`;
+  document.getElementById(id)?.remove();
+  const described = (input.getAttribute("aria-describedby") || "").split(" ").filter((name) => name && name !== id);
+  input.closest(".field").classList.toggle("field-wrong", text !== "");
+  input.toggleAttribute("aria-invalid", false);
+  if (text) {
+    const told = document.createElement("p");
+    told.id = id;
+    told.className = "field-error";
+    told.textContent = text;
+    (input.closest(".with-brand") || input).before(told);
+    input.setAttribute("aria-invalid", "true");
+    described.push(id);
+    announce(text);
+  }
+  if (described.length) input.setAttribute("aria-describedby", described.join(" "));
+  else input.removeAttribute("aria-describedby");
+}
+
+function checkFields() {
+  document.addEventListener("pointerdown", (event) => {
+    pressed = event.target.closest("button");
+  });
+  for (const kind of ["click", "pointercancel", "keydown"]) {
+    document.addEventListener(kind, () => {
+      pressed = null;
+    });
+  }
+  for (const [id, rule] of Object.entries(RULES)) {
+    const input = document.getElementById(id);
+    if (!input) continue;
+    onLeaving(input, () => {
+      const text = input.value.normalize("NFKC");
+      if (text.trim()) mark(input, input.dataset[rule(text)] || "");
+    });
+  }
+}
+
 /* E-mail: a question about a probable slip, never a refusal. */
 
 const DOMAINS = [
@@ -164,7 +246,7 @@ function suggestEmail(input) {
   const box = document.getElementById("email-suggestion");
   const kept = new Set();
   let proposal = "";
-  input.addEventListener("blur", () => {
+  onLeaving(input, () => {
     proposal = kept.has(input.value) ? "" : likelier(input.value);
     box.hidden = proposal === "";
     box.firstElementChild.textContent = proposal && fill(input.dataset.textSuggest, { email: proposal });
@@ -214,15 +296,98 @@ function sendOnce(event) {
 
 /* Time: what is left is said at five, two and one minute, never each second. */
 
-function watchDeadline(place) {
-  const end = Date.parse(place.dataset.deadline);
-  for (const minutes of [5, 2, 1]) {
-    const wait = end - minutes * 60000 - Date.now();
-    if (wait < 0) continue;
-    setTimeout(() => {
-      place.textContent = fill(place.dataset.minutesLeft, { minutes });
-      announce(place.textContent);
-    }, wait);
+const MINUTE_MS = 60000;
+
+class Countdown {
+  constructor(place) {
+    this.place = place;
+    this.left = place.querySelector("[data-left]");
+    this.begin(Number(place.dataset.secondsLeft));
+    // A device that slept says what is true now.
+    document.addEventListener("visibilitychange", () => this.check());
+  }
+
+  /** Count from what the server says is left: the payer's own clock may be wrong. */
+  begin(seconds) {
+    this.end = Date.now() + seconds * 1000;
+    // A code lives for five minutes: when it has just begun there is nothing to warn of yet.
+    this.said = seconds > 285 && seconds <= 300 ? 5 * MINUTE_MS : Infinity;
+    this.left.hidden = true;
+    this.place.classList.remove("is-near");
+    this.check(() => {});
+  }
+
+  check(say = announce) {
+    clearTimeout(this.timer);
+    const left = this.end - Date.now();
+    const marks = [5, 2, 1].map((minutes) => minutes * MINUTE_MS);
+    const passed = marks.filter((mark) => left <= mark).pop();
+    if (left <= 0) {
+      this.over();
+      return;
+    }
+    if (passed < this.said) {
+      this.said = passed;
+      this.show(fill(this.place.dataset.minutesLeft, { minutes: passed / MINUTE_MS }), say);
+    }
+    const next = marks.find((mark) => mark < left) || 0;
+    this.timer = setTimeout(() => this.check(), left - next);
+  }
+
+  show(text, say) {
+    this.left.textContent = text;
+    this.left.hidden = false;
+    this.place.classList.add("is-near");
+    say(text);
+  }
+
+  /** Say that a code's time is over; a page's own is over when the server says so. */
+  over() {
+    if (this.said === 0) return;
+    this.said = 0;
+    if (this.place.dataset.textOver) this.show(this.place.dataset.textOver, announce);
+    else setTimeout(() => location.replace(location.pathname), 1000);
+  }
+}
+
+/** Ask for more time without leaving the page, so that nothing typed is lost. */
+async function extend(button, countdown) {
+  const { place } = countdown;
+  const token = button.form.querySelector("input[name=csrf_token]");
+  const body = new URLSearchParams({ action: "extend", csrf_token: token ? token.value : "" });
+  try {
+    const reply = await fetch(location.pathname, { method: "POST", body, headers: { Accept: "application/json" } });
+    const told = await reply.json();
+    if (told.page !== main.dataset.page) {
+      location.replace(location.pathname);
+      return;
+    }
+    countdown.begin(told.seconds_left);
+    for (const until of document.querySelectorAll("[data-until]")) until.textContent = told.until;
+    const note = place.querySelector("[data-note]");
+    note.textContent = told.note;
+    note.hidden = button.hidden = told.note !== "";
+    if (told.note) {
+      note.tabIndex = -1;
+      note.focus(); // Its button is gone.
+    }
+    announce(`${told.until} ${told.note}`);
+  } catch {
+    countdown.show(place.dataset.textFailed, announce);
+  }
+}
+
+function keepTime() {
+  for (const place of document.querySelectorAll("[data-seconds-left]")) {
+    const countdown = new Countdown(place);
+    const button = place.querySelector("button");
+    if (!button) continue;
+    button.addEventListener("click", (event) => {
+      event.preventDefault();
+      if (sent || button.getAttribute("aria-busy")) return;
+      button.setAttribute("aria-busy", "true");
+      extend(button, countdown).finally(() => button.removeAttribute("aria-busy"));
+    });
   }
 }
 
@@ -284,10 +449,12 @@ function start() {
   const number = document.getElementById("number");
   if (number) {
     const brands = new Brands(number.form);
-    const changed = () => {
+    const changed = (event) => {
+      if (event?.isComposing) return; // An input method is at work: its digits come in one piece.
       regroup(number);
-      brands.typed(number.value.replace(/\D/g, ""));
+      brands.typed(digitsOf(number.value));
     };
+    checkFields();
     number.addEventListener("input", changed);
     number.addEventListener("change", changed);
     changed();
@@ -305,8 +472,7 @@ function start() {
   if (email) suggestEmail(email);
   const faults = document.getElementById("faults");
   if (faults && !("autofocus" in HTMLElement.prototype)) faults.focus(); // Old browsers know it on controls alone.
-  const deadline = document.getElementById("deadline");
-  if (deadline) watchDeadline(deadline);
+  keepTime();
   const resend = document.querySelector("[data-resend-at]");
   if (resend) coolDown(resend);
   const waiting = document.querySelector("[data-status]");

@@ -6,6 +6,7 @@ carried by :class:`CardEntry` for the length of one call and stored by nobody.
 
 import hmac
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -56,7 +57,7 @@ class CardNumber:
     __slots__ = ("_digits",)
 
     def __init__(self, typed: str) -> None:
-        digits = _SEPARATORS.sub("", typed)
+        digits = _SEPARATORS.sub("", unicodedata.normalize("NFKC", typed))
         if not digits:
             raise CardRefused("cc-number", "missing")
         if not (digits.isascii() and digits.isdigit()):
@@ -112,13 +113,15 @@ class Expiry:
 
     @classmethod
     def parse(cls, typed: str) -> "Expiry":
-        """Read ``01/27``, ``1/27``, ``0127``, ``01-2027`` and the like.
+        """Read ``01/27``, ``1/27``, ``0127``, ``01-2027`` and the like, and the ``2027-01`` that some browsers fill in.
 
         Raises :class:`CardRefused` when the text is not a month and a year.
         """
-        text = typed.strip()
+        text = unicodedata.normalize("NFKC", typed).strip()
         if not text:
             raise CardRefused("cc-exp", "missing")
+        if turned := re.fullmatch(r"(\d{4})\s*[/\-.]\s*(\d{1,2})", text, re.ASCII):
+            text = f"{turned[2]}/{turned[1]}"
         match = re.fullmatch(r"(\d{1,2})\s*[/\-. ]\s*(\d{4}|\d{2})", text, re.ASCII) or re.fullmatch(
             r"(\d{2})(\d{4}|\d{2})", text, re.ASCII
         )

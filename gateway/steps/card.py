@@ -5,6 +5,7 @@ go back into a page, and neither does any other field that seems to hold one of 
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from typing import Literal
@@ -153,6 +154,11 @@ class CardForm(FlaskForm):  # type: ignore[misc]  # flask_wtf ships no types
         """The address for the receipt, without the spaces around it."""
         return str(self.email.data or "").strip()
 
+    @staticmethod
+    def advice(field: str, rule: str) -> LazyString:
+        """Word a refusal for the page's script, which checks a field when it is left."""
+        return _ADVICE[field, rule]
+
     def refuse(self, refusal: CardRefused) -> None:
         """Show a refusal found later (check digit, brand) at its field, as if the form had found it."""
         field = self[_FIELD_NAMES.get(refusal.field, refusal.field)]
@@ -161,7 +167,7 @@ class CardForm(FlaskForm):  # type: ignore[misc]  # flask_wtf ships no types
 
     @property
     def _security_code(self) -> str:
-        return re.sub(r"\s", "", self.security_code.data or "")
+        return re.sub(r"\s", "", unicodedata.normalize("NFKC", self.security_code.data or ""))
 
     def _forget_secrets(self) -> None:
         self.number.data = self.security_code.data = ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ from gateway.core.payment import Line, PaymentRequest, Which
 from gateway.dialects import Cancel, Capture, Open, Refund, Signed
 from gateway.settings import LimitSettings
 from tests.simulation.house import House
-from tests.simulation.model import AMOUNT, Page
+from tests.simulation.model import AMOUNT, PAGE_LIFE, Page
 from tests.simulation.world import Weather, World
 
 T = TypeVar("T")
@@ -95,7 +94,7 @@ class Ground(RuleBasedStateMachine):
         twin = next((page for page in held if page.status in ("created", "opened", "working")), None)
         assert answer[1] == (twin is None)
         if twin is None:
-            self.pages.append(Page(answer[0].id, debt, signed.jti, now + timedelta(minutes=30)))
+            self.pages.append(Page(answer[0].id, debt, signed.jti, now + PAGE_LIFE))
         else:
             assert answer[0].id == twin.id
 

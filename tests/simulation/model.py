@@ -12,6 +12,7 @@ AMOUNT = 9612
 CARDS_MAX, REFUSALS_MAX, TRIES_MAX, SENDS_MAX = 10, 3, 5, 3
 # Seconds before the second and the third code may be asked for.
 WAITS = (30, 60)
+PAGE_LIFE, EXTENSIONS_MAX, WORTH = timedelta(minutes=30), 10, timedelta(minutes=1)
 CODE_LIFE, CHALLENGE_LIFE = timedelta(minutes=5), timedelta(minutes=10)
 
 
@@ -24,12 +25,14 @@ class Page:
     jti: str
     until: datetime
     status: str = "created"
+    extensions: int = 0
     refused: int = 0
     cards: int = 0
     front: str = ""
     card: str = ""
     tries: int = 0
     sends: int = 0
+    codes: int = 0
     refunded: int = 0
     doubt: str = ""
     opened_at: datetime = START
@@ -40,6 +43,11 @@ class Page:
 
     def is_payable(self, now: datetime) -> bool:
         return self.status in ("created", "opened") and not self.is_late(now)
+
+    def extend(self, now: datetime) -> None:
+        """Give it its life again; what brings next to nothing does not count."""
+        if self.extensions < EXTENSIONS_MAX and now + PAGE_LIFE >= self.until + WORTH:
+            self.until, self.extensions = now + PAGE_LIFE, self.extensions + 1
 
     def end(self, status: str) -> None:
         """End it as its payer's doing: refused, once a card was refused."""

@@ -36,6 +36,20 @@ class Machine(Ground):
         self.agree(page)
 
     @precondition(lambda self: self.pages)
+    @rule(number=which)
+    def ask_for_time(self, number: int) -> None:
+        now = self.world.now()
+        page = self.page(number, lambda page: page.status == "opened")
+        works = page.status == "opened" and not page.is_late(now)
+        self.ask("extend", partial(self.checkout.extending.extend, page.id), works=works)
+        if works:
+            page.extend(now)
+        until = self.checkout.opening.told(page.id).expires_at
+        # The stage's own messages take a moment.
+        assert abs(until - page.until) < timedelta(seconds=1)
+        page.until = until
+
+    @precondition(lambda self: self.pages)
     @rule(number=which, card=st.sampled_from((FRICTIONLESS, CHALLENGE, CHALLENGE, FUNDS, REFUSED_BY_3DS)))
     def enter_card(self, number: int, card: str) -> None:
         now = self.world.now()
@@ -47,6 +61,7 @@ class Machine(Ground):
             page.status, page.card, page.cards, page.tries, page.sends = "opened", card, page.cards + 1, 0, 1
             page.front = "challenge" if card == CHALLENGE else "ready"
             page.opened_at = page.sent_at = self.world.now()
+            page.codes += card == CHALLENGE
             if card == REFUSED_BY_3DS:
                 page.refuse()
         self.agree(page)
@@ -84,7 +99,8 @@ class Machine(Ground):
         works = page.is_payable(now) and page.front == "challenge"
         counts = works and now < page.sent_at + CODE_LIFE and page.tries < TRIES_MAX
         codes = self.world.post.codes.get(page.id, [])
-        typed = codes[-1] if codes and is_right else "none"
+        # The newest may still be on its way.
+        typed = codes[-1] if codes and len(codes) == page.codes and is_right else "none"
         said = self.ask("answer_challenge", partial(self.checkout.paying.answer_challenge, page.id, typed), works=works)
         page.tries += counts
         if counts and typed != "none":
@@ -106,7 +122,7 @@ class Machine(Ground):
         sent = sent and now >= page.sent_at + timedelta(seconds=WAITS[page.sends - 1])
         assert said is (sent if works else None)
         if sent:
-            page.sends, page.sent_at = page.sends + 1, self.world.now()
+            page.sends, page.codes, page.sent_at = page.sends + 1, page.codes + 1, self.world.now()
 
     @precondition(lambda self: self.live())
     @rule(

@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[2]
 BLOCKS = 5
 SEEDS = scaled(100, 2000)
 SEEDS_ON_POSTGRESQL = scaled(15, 1000)
-# A doubt is asked about at least once a minute, and whoever was killed while asking is missed after another.
-SETTLED_SECONDS_MAX = 120
+# A doubt is asked about at least once a minute; whoever was killed while asking is missed after another, and a bank that
+# reviews a payment has no clear answer twice more.
+SETTLED_SECONDS_MAX = 240
 
 
 def play(house: House, seed: int) -> tuple[World, Evidence]:
