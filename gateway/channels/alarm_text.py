@@ -62,7 +62,7 @@ def capture_alarm(result: PaymentResult, lapses_at: datetime) -> bytes:
 
     :param lapses_at: in the merchant's zone
     """
-    amount = plain_amount(result.request.amount, result.request.language)
+    amount = plain_amount(result.request.amount, _language(result))
     return _worded(_CAPTURE, result, amount=amount, day=lapses_at.date().isoformat())
 
 
@@ -71,7 +71,7 @@ def instalment_alarm(result: PaymentResult, part: InstalmentResult) -> bytes:
     said = f"{part.attempt.response_code} {part.attempt.response_family}".strip() if part.attempt else ""
     facts = {
         "rank": f"{part.rank}/{len(result.instalments) + 1}",
-        "amount": plain_amount(part.amount, result.request.language),
+        "amount": plain_amount(part.amount, _language(result)),
         "due": part.due.isoformat(),
         "reason": said or "-",
     }
@@ -85,6 +85,10 @@ def alarm_text(result: PaymentResult, url: str, reason: str) -> bytes:
 
 def _worded(texts: Mapping[str, tuple[str, str]], result: PaymentResult, **facts: str) -> bytes:
     request = result.request
-    subject, text = texts["fr" if request.language.startswith("fr") else "en"]
+    subject, text = texts[_language(result)]
     names = {"number": result.number, "id": result.id, "reference": request.reference}
     return f"{subject}\n{text}".format(**names, **facts).encode()
+
+
+def _language(result: PaymentResult) -> str:
+    return "fr" if result.request.language.startswith("fr") else "en"

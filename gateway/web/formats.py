@@ -17,16 +17,21 @@ from gateway.core.money import Money
 # French local authorities keep this clock; a payer abroad must read the time the authority will read.
 ZONE = ZoneInfo("Europe/Paris")
 
-# CLDR's bare "en" is American (July 21, 2:45 PM); the readers of the English pages are in Europe.
-_REGIONS = {"en": "en_GB"}
+# CLDR's bare "en" is American (July 21, 2:45 PM) and its "pt" Brazilian; the readers of these pages are in Europe. Of the
+# Arabic of the Maghreb, whose digits and decimal comma are the card's own, Libya's names months as most readers do.
+_REGIONS = {"en": "en_GB", "pt": "pt_PT", "ar": "ar_LY"}
 
 _SCHEMES = {"cb": "CB", "amex": "American Express"}
 
 
 def money(amount: Money, locale: str) -> str:
-    """Write an amount with its currency, such as ``96,12 €`` (the space does not break)."""
-    value = Decimal(amount.cents).scaleb(-amount.exponent)
-    return format_currency(value, amount.currency, locale=_cldr(locale))
+    """Write an amount with its currency, such as ``96,12 €`` (the space does not break).
+
+    Among words written from right to left it is isolated (U+2068 to U+2069), or they would reorder it (UAX #9).
+    """
+    value, spoken = Decimal(amount.cents).scaleb(-amount.exponent), _cldr(locale)
+    text = format_currency(value, amount.currency, locale=spoken)
+    return f"\u2068{text}\u2069" if spoken.text_direction == "rtl" else text
 
 
 def day(on: date | datetime, locale: str, zone: ZoneInfo = ZONE) -> str:
@@ -35,7 +40,9 @@ def day(on: date | datetime, locale: str, zone: ZoneInfo = ZONE) -> str:
     :param on: a date as it stands, or an aware datetime, which is first moved to ``zone``
     """
     local = on.astimezone(zone).date() if isinstance(on, datetime) else on
-    return format_date(local, "long", locale=_cldr(locale))
+    words = format_date(local, "long", locale=_cldr(locale))
+    # CLDR leaves the ordinal out, which French writes of the first of a month, and of no other day.
+    return words.replace("1", "1er", 1) if locale == "fr" and local.day == 1 else words
 
 
 def time_of_day(at: datetime, locale: str, zone: ZoneInfo = ZONE) -> str:
@@ -50,7 +57,8 @@ def moment(at: datetime, locale: str, zone: ZoneInfo = ZONE) -> str:
     the time-zone database because CLDR has none for Paris in most languages.
     """
     local = at.astimezone(zone)
-    return f"{day(local, locale, zone)}, {time_of_day(at, locale, zone)} {local.tzname()}"
+    comma = "،" if _cldr(locale).language == "ar" else ","
+    return f"{day(local, locale, zone)}{comma} {time_of_day(at, locale, zone)} {local.tzname()}"
 
 
 def month(number: int, year: int, locale: str) -> str:

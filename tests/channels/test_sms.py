@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 import responses
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.channels import Notice
@@ -59,6 +59,37 @@ def test_the_english_text() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("es", "123456 es su clave para pagar 35,60 EUR a Mairie. No la comparta con nadie."),
+        ("de", "123456 ist Ihr Code, um 35,60 EUR an Mairie zu zahlen. Geben Sie ihn niemandem."),
+        ("nl", "123456 is uw code om 35,60 EUR te betalen aan Mairie. Geef hem aan niemand."),
+        ("pt", "Use 123456 para pagar 35,60 EUR a Mairie. Nunca revele isto a ninguém."),
+        ("it", "123456 è il codice per pagare 35,60 EUR a Mairie. Non lo comunichi a nessuno."),
+        ("ar", "123456 رمزك لدفع 35,60 EUR إلى Mairie. لا تعطه لأحد."),
+        ("pt-BR", "Use 123456 para pagar 35,60 EUR a Mairie. Nunca revele isto a ninguém."),
+        ("ja", "123456 is your code to pay 35.60 EUR to Mairie. Give it to nobody."),
+    ],
+)
+def test_each_language_is_written_as_its_readers_do(language: str, words: str) -> None:
+    text = compose_code_sms("123456", Money(3560), "Mairie", "g.example", language)
+
+    assert text == f"{words}\n\n@g.example #123456"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=200))
+@example("Régie périscolaire " * 9)
+@example("😀" * 99)
+def test_an_arabic_text_is_two_messages_of_ucs2_at_most(payee: str) -> None:
+    text = compose_code_sms("000042", Money(99_999_999), payee, "paiement.guichet.example", "ar")
+
+    assert len(text.encode("utf-16-le")) // 2 <= 2 * 67
+    assert "999999,99 EUR" in text
+    assert text.splitlines()[1:] == ["", "@paiement.guichet.example #000042"]
+
+
 def test_letters_outside_the_alphabet_are_respelt() -> None:
     text = compose_code_sms(
         "123456", Money(1500, "XPF"), "Régie « Forêt » – l’Œuvre 😀 Łódź {x}\r\n", "g.example", "fr"
@@ -78,7 +109,7 @@ def test_a_long_payee_is_shortened_to_one_message() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(max_size=200), st.sampled_from(["fr", "en", "de"]))
+@given(st.text(max_size=200), st.sampled_from(["fr", "en", "es", "de", "nl", "pt", "it", "ja"]))
 def test_any_payee_gives_one_message_with_the_code_last(payee: str, language: str) -> None:
     text = compose_code_sms("000042", Money(1), payee, "guichet.example", language)
 
