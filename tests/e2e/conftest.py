@@ -1,25 +1,21 @@
 """A browser, a real server it goes to, and a server in this process whose time the test moves."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserType, Page, expect, sync_playwright
-from werkzeug.serving import make_server
 
-from gateway.app import create_app
-from gateway.parts import Parts, build
-from gateway.settings import load
-from tests import factories
 from tests.e2e.payer import Payer, Watch
 from tests.support.browser import NoBrowser, chromium_path, launch_flags
 from tests.support.clock import Clock
+from tests.support.pages import with_more_payees
 from tests.support.postgres import drop_database, fresh_database
-from tests.support.server import Server, free_ports, make_home, running
+from tests.support.server import Server, make_home, running
+from tests.support.theatre import Theatre as Theatre  # where the journeys look for it
+from tests.support.theatre import in_this_process
 
 PHONE, DESK = 360, 1280
 WAIT_MS = 20_000  # a page takes half a second; a machine busy with the rest of the suite takes longer
@@ -55,7 +51,7 @@ def browser(chromium: BrowserType, program: Path) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, key_folder: Path) -> Iterator[Server]:
     """Serve on SQLite, for all journeys of this process."""
-    home = make_home(tmp_path_factory.mktemp("e2e") / "home", key_folder)
+    home = with_more_payees(make_home(tmp_path_factory.mktemp("e2e") / "home", key_folder))
     with running(home, f"sqlite:///{home}/var/guichet.sqlite") as server:
         yield server
 
@@ -69,45 +65,12 @@ def postgresql_server(tmp_path: Path, key_folder: Path, postgres: str) -> Iterat
     drop_database(postgres, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Theatre:
-    """The application served from this process, by a clock that stands still until the test moves it."""
-
-    base_url: str
-    parts: Parts
-    clock: Clock
-
-    def open(self, **changes: object) -> str:
-        """Open a payment and give the address of its page."""
-        payment = factories.open_payment(self.parts, **changes)
-        return self.parts.links.page(payment.id)
-
-    def messages(self, kind: str, payment: str) -> list[dict[str, object]]:
-        """Deliver what is due, then list what the inbox caught of a payment, newest first."""
-        factories.deliver(self.parts)
-        return [{"code": message.code} for message in self.parts.inbox.messages(kind=kind, payment=payment)]
-
-
 @pytest.fixture
 def theatre(home: Path, sqlite_template: Path, clock: Clock) -> Iterator[Theatre]:
     """Serve over a fresh SQLite file; there is no worker, the test delivers and sweeps itself."""
     (home / "var/guichet.sqlite").write_bytes(sqlite_template.read_bytes())
-    (port,) = free_ports(1)
-    origin = f"http://127.0.0.1:{port}"
-    names = {"GUICHET_DATABASE_URL": f"sqlite:///{home}/var/guichet.sqlite", "GUICHET_BASE_URL": origin}
-    settings = load(home, names)
-    parts, app = build(settings, clock.now), create_app(home, clock.now, settings=settings)
-    web = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=web.serve_forever)
-    thread.start()
-    yield Theatre(origin, parts, clock)
-    web.shutdown()
-    thread.join()
-    web.server_close()
-    services = app.extensions["gateway"]
-    services.background.shutdown()
-    services.checkout.desk.store.engine.dispose()
-    parts.store.engine.dispose()
+    with in_this_process(home, clock) as theatre:
+        yield theatre
 
 
 @pytest.fixture

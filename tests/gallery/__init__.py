@@ -1,0 +1,1 @@
+"""Pictures of every page a payer can be shown, to be leafed through by a reviewer (``make gallery``)."""
