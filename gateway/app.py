@@ -13,7 +13,8 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.acquirers import cards
+from gateway.acquirers import Acquirer, cards
+from gateway.acquirers.wishes import Attentive, Wishes
 from gateway.acting import Actor, become
 from gateway.clock import utc_now
 from gateway.metrics import REQUESTS, SECONDS
@@ -22,12 +23,17 @@ from gateway.settings import Settings
 from gateway.web import Services, init_headers
 from gateway.web.entry import make_entry
 from gateway.web.errors import init_errors
+from gateway.web.lab import make_lab
+from gateway.web.linked import linked
 from gateway.web.ops import ops
 from gateway.web.pages import pages
 from gateway.web.rendering import init_rendering
 from gateway.web.signatures import Refusals
+from gateway.web.statement import statement
 from gateway.web.testkit import make_testkit
+from gateway.web.theming import init_theming
 from gateway.web.tickets import tickets
+from gateway.web.verifying import verifying
 from gateway.web.visitors import SESSION_LIFE
 
 log = logging.getLogger(__name__)
@@ -52,7 +58,12 @@ class _App(Flask):
 def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: Settings | None = None) -> Flask:
     """Make the web application. Raises :class:`SettingsError` with every fault."""
     settings = settings or load_settings(home)
-    parts = build(settings, now)
+    wishes = Wishes(settings.var / "acquirer.sqlite3")
+
+    def heeding(bank: Acquirer) -> Acquirer:
+        return Attentive(bank, wishes) if settings.is_test_kit_on else bank
+
+    parts = build(settings, now, around=heeding)
     app = _App("gateway", static_folder=str(home / "checkout_templates/static"), template_folder=None)
     refusals = Refusals(settings.var / "signatures.jsonl", now)
     is_https = settings.base_url.startswith("https://")
@@ -68,20 +79,23 @@ def create_app(home: Path, now: Callable[[], datetime] = utc_now, *, settings: S
         figures=parts.figures,
         worded=parts.worded,
         auditor=parts.auditor,
+        press=parts.press(),
         explain=refusals.add if settings.is_test_kit_on else lambda _: None,
     )
     init_rendering(app, home)
+    init_theming(app, home, settings.merchants)
     init_headers(app, is_https=is_https)
     init_errors(app)
     csrf = CSRFProtect(app)
     entry = make_entry(parts.dialects.values())
     csrf.exempt(entry)
-    for blueprint in (entry, pages, tickets, ops):
+    for blueprint in (entry, pages, linked, tickets, verifying, ops, statement):
         app.register_blueprint(blueprint)
     if settings.is_test_kit_on:
         testkit = make_testkit(parts.inbox, cards.load(home / "config/test_cards.toml"), refusals)
         csrf.exempt(testkit)
         app.register_blueprint(testkit)
+        app.register_blueprint(make_lab(parts.inbox, wishes))
     _introduce(app)
     _measure(app)
     if settings.web.proxies:
@@ -121,7 +135,11 @@ def _introduce(app: Flask) -> None:
 
     @app.before_request
     def _begin() -> None:
-        become(Actor("payer" if request.blueprint in ("pages", "tickets") else "caller", request.remote_addr or ""))
+        become(
+            Actor(
+                "payer" if request.blueprint in ("pages", "linked", "tickets") else "caller", request.remote_addr or ""
+            )
+        )
 
     @app.teardown_request
     def _end(_error: BaseException | None) -> None:

@@ -37,6 +37,7 @@ from gateway.dialects.tipi import TipiDialect
 from gateway.keys import Keys, list_keys
 from gateway.links import Links
 from gateway.outbox import Outbox
+from gateway.receipts.press import Press
 from gateway.settings import Merchant, Settings
 from gateway.store import Pen, Store, open_engine, wake
 
@@ -88,6 +89,10 @@ class Parts:
     def sealer(self) -> Sealer:
         """Make the part of a worker that keeps the audit chain."""
         return Sealer(self.store, self.anchors())
+
+    def press(self) -> Press:
+        """Make the part that makes tickets."""
+        return Press(self.links, self.keys.stamps)
 
     def book(self) -> Mapping[str, Mapping[str, object]]:
         """Tell what this server was told of merchants and keys, without a secret: what a dialect needs is a digest."""
@@ -143,8 +148,18 @@ def load_settings(home: Path) -> Settings:
     return settings_.load(home, os.environ)
 
 
-def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
-    """Build everything below the web. Raises :class:`SettingsError` with every fault."""
+def build(
+    settings: Settings,
+    now: Callable[[], datetime] = utc_now,
+    *,
+    around: Callable[[Acquirer], Acquirer] = lambda bank: bank,
+) -> Parts:
+    """Build everything below the web.
+
+    :param around: puts something before the bank; as it is, nothing
+
+    Raises :class:`SettingsError` with every fault.
+    """
     settings.var.mkdir(mode=0o700, exist_ok=True)
     keys = Keys.load(settings.home / "keys", now())
     dialects = _dialects(settings, keys)
@@ -157,7 +172,7 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
     seal = Seal(keys.secrets("seal"))
     desk = Desk(
         store=store,
-        acquirer=_acquirer(settings, now),
+        acquirer=around(_acquirer(settings, now)),
         outbox=outbox,
         merchants=settings.merchants,
         now=now,
@@ -176,7 +191,13 @@ def build(settings: Settings, now: Callable[[], datetime] = utc_now) -> Parts:
         checkout=Checkout(desk),
         outbox=outbox,
         dialects=dialects,
-        links=Links(settings.base_url, keys.secrets("page"), keys.secrets("ticket")),
+        links=Links(
+            settings.base_url,
+            keys.secrets("page"),
+            keys.secrets("ticket"),
+            keys.secrets("link"),
+            keys.old_ticket_secrets(),
+        ),
         seal=seal,
         inbox=Inbox(settings.var / "inbox"),
         auditor=Auditor(store, now),
@@ -214,7 +235,7 @@ def _dialects(settings: Settings, keys: Keys) -> dict[str, Dialect]:
 
 
 def _native(settings: Settings, keys: Keys) -> NativeDialect:
-    merchants = {merchant.id: _native_merchant(merchant) for merchant in settings.merchants.values()}
+    merchants = {merchant.id: native_merchant(merchant) for merchant in settings.merchants.values()}
     return NativeDialect(
         merchants,
         keys,
@@ -224,13 +245,15 @@ def _native(settings: Settings, keys: Keys) -> NativeDialect:
     )
 
 
-def _native_merchant(merchant: Merchant) -> NativeMerchant:
+def native_merchant(merchant: Merchant) -> NativeMerchant:
+    """Say what the native protocol must know of a merchant, whichever it speaks itself."""
     return NativeMerchant(
         id=merchant.id,
         portal=merchant.portal,
         callback_urls=merchant.callback_urls,
         return_urls=merchant.return_urls,
-        notify_url=merchant.notify_url,
+        # An address registered for another protocol's notices would not understand ours.
+        notify_url=merchant.notify_url if merchant.dialect == NativeDialect.name else "",
         currencies=frozenset({merchant.currency}),
         amount_max=merchant.amount_cents_max,
         email_rule=merchant.email_rule,
@@ -264,8 +287,8 @@ def _channels(parts: Parts) -> list[Channel]:
         text = HttpSms(Provider(sms.url, sms.fields, Encoding(sms.encoding), sms.token))
     return [
         ConfirmationChannel(parts.dialects, allow_loopback=parts.settings.loopback_callbacks),
-        EmailChannel("payer_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
-        EmailChannel("merchant_mail", relay, smtp.sender, lambda: templates, parts.links.ticket),
+        EmailChannel("payer_mail", relay, smtp.sender, lambda: templates, parts.links.ticket, parts.press()),
+        EmailChannel("merchant_mail", relay, smtp.sender, lambda: templates, parts.links.ticket, parts.press()),
         AlarmChannel(relay, smtp.sender),
         SealedChannel(text, parts.seal),
     ]

@@ -119,11 +119,13 @@ class Merchant(_Table):
     contract: str = Field("", max_length=32)
     contact_email: str = ""
     contact_phone: str = ""
+    language: Literal["fr", "en", "es", "de", "nl", "pt", "it", "ar"] = Field("fr", description="of its own copies")
     mode: Mode = Mode.TEST
     dialect: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,16}$")] = "native"
     # Keys may be in it: it is never printed.
     protocol: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
     portal: MerchantId | None = None
+    theme: dict[str, str] = Field(default_factory=dict, description="colour and logo; see gateway.web.theming")
     managers: tuple[Address, ...] = ()
     callback_urls: tuple[str, ...] = ()
     return_urls: tuple[str, ...] = ()
@@ -135,11 +137,10 @@ class Merchant(_Table):
     email_rule: Literal["required", "optional", "fixed"] = "required"
     always_review: bool = False
     allow_repeat: bool = False
+    suspended: bool = Field(False, description="no new payment is opened; those under way end as they would")
     retry_lock_minutes: int = Field(0, ge=0, le=1440)
     remittance: Literal["at_once", "evening"] = "at_once"
-    retention_months: int = Field(
-        RETENTION_MONTHS, ge=13, le=120, description="then what tells of the payer is blanked"
-    )
+    retention_months: int = Field(RETENTION_MONTHS, ge=13, le=120, description="then what tells of payers is blanked")
 
     @property
     def payee(self) -> Payee:
@@ -153,6 +154,7 @@ class Merchant(_Table):
             contact_email=self.contact_email,
             contact_phone=self.contact_phone,
             mode=self.mode,
+            language=self.language,
         )
 
 

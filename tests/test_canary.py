@@ -343,7 +343,7 @@ def written_by(guichet: Guichet, home: Path) -> list[Path]:
 
 @pytest.mark.nightly_too
 def test_no_published_card_and_no_code_is_written_anywhere(guichet: Guichet, home: Path) -> None:
-    canary, cards = Canary(guichet, home), TABLE.cards[:: scaled(3, 1)]
+    canary, cards = Canary(guichet, home), TABLE.cards[:: scaled(5, 1)]
     pages = [canary.pay(card.number).name for card in cards]
     time.sleep(3)
 

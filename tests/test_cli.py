@@ -44,9 +44,14 @@ def test_merchants_are_listed_with_their_credentials(run, home: Path) -> None:  
 
 @pytest.mark.parametrize(
     ("merchant", "word"),
-    [("payfip-demo", "not signed"), ("alise-demo", "without separators"), ("mairie-demo", "HS256")],
+    [
+        ("payfip-demo", "not signed"),
+        ("alise-demo", "without separators"),
+        ("mairie-demo", "HS256"),
+        ("ifac-demo", "theme.colour #ffd93b: 1.2:1 on light pages"),
+    ],
 )
-def test_the_weakness_of_a_protocol_is_told(run, merchant: str, word: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_weak_in_an_entry_is_told(run, merchant: str, word: str) -> None:  # type: ignore[no-untyped-def]
     told = run("merchant", "check", merchant).output
 
     assert word in told

@@ -191,7 +191,8 @@ def test_a_start_that_finds_all_ready_costs_little(venv: start.Environment) -> N
 def _declared() -> set[str]:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
-    words = settings["options"]["install_requires"].split()
+    offered = [words for extra, words in settings["options.extras_require"].items() if extra != "test"]
+    words = " ".join([settings["options"]["install_requires"], *offered]).split()
     return {_plain(re.split(r"[\[<>=]", word)[0]) for word in words}
 
 

@@ -2,10 +2,12 @@
 
 from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
+from gateway.checkout.extending import Extending, TimeLimit
 from gateway.checkout.forgetting import Forgetting
 from gateway.checkout.instalments import Instalments
 from gateway.checkout.lapsing import Lapsing
 from gateway.checkout.limiting import Limiting
+from gateway.checkout.linking import Linking, LinkStanding, LinkState
 from gateway.checkout.opening import Opening
 from gateway.checkout.paying import Paying
 from gateway.checkout.reconciling import Reconciling
@@ -15,7 +17,7 @@ from gateway.checkout.situation import Situation, Stage
 from gateway.checkout.sweeping import Sweeping
 from gateway.checkout.visiting import Visiting
 
-__all__ = ["Checkout", "Desk", "Limiting", "Situation", "Stage"]
+__all__ = ["Checkout", "Desk", "Limiting", "LinkStanding", "LinkState", "Situation", "Stage", "TimeLimit"]
 
 
 class Checkout:
@@ -24,8 +26,10 @@ class Checkout:
     def __init__(self, desk: Desk, limiting: Limiting | None = None) -> None:
         self.desk = desk
         self.opening = Opening(desk)
+        self.linking = Linking(desk, self.opening)
         self.limiting = limiting or Limiting(desk)
         self.visiting = Visiting(desk)
+        self.extending = Extending(desk)
         self.paying = Paying(desk, self.limiting)
         self.settling = Settling(desk, self.limiting)
         self.capturing = Capturing(desk)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -159,10 +159,6 @@ class Desk:
         if tx.attempts.count_refused(row.id) >= row.attempts_max:
             self.close(tx, tx.payments.by_id(row.id), Status.FAILED, why=family)
 
-    def deadline(self, page_minutes: int, pay_before: date | None, now: datetime) -> datetime:
-        """Say until when a new page may be used: so many minutes, cut at the end of the last payable day."""
-        until = now + timedelta(minutes=page_minutes)
-        if pay_before is None:
-            return until
-        midnight = datetime.combine(pay_before + timedelta(days=1), time(), self.zone)
-        return min(until, midnight.astimezone(now.tzinfo))
+    def end_of(self, day: date) -> datetime:
+        """Say when a day is over by the treasury's clock."""
+        return datetime.combine(day + timedelta(days=1), time(), self.zone).astimezone(UTC)

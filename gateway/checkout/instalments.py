@@ -106,7 +106,7 @@ class Instalments:
             parent_id=purchase.id,
             rank=rank,
         )
-        tx.payments.set_receipt_email(payment_id, purchase.receipt_email)
+        tx.payments.set_receipt(payment_id, email=purchase.receipt_email, language=purchase.spoken)
         # One row for each part, whoever asks for it: no second attempt could hold it.
         occurrence = f"{purchase.public_id}/{rank}"
         line = request.lines[0]

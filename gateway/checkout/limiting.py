@@ -74,7 +74,7 @@ class Limiting:
         Raises :class:`WrongStatus` when this page has seen too many.
         """
         now, limits = self._desk.now(), tx.limits
-        if limits.count_of_payment(row.id) >= self.figures.cards_per_page:
+        if not self.may_enter(tx, row):
             raise WrongStatus("too many cards were entered on this page")
         identity = Identity.of(card.identity, self._desk.card_key, now)
         card_range = Identity.of(card.range_identity, self._desk.card_key, now)
@@ -96,6 +96,10 @@ class Limiting:
             state="withheld" if passed else "asked",
         )
         return entry, not passed
+
+    def may_enter(self, tx: Transaction, row: PaymentRow) -> bool:
+        """Say whether a page takes one more card."""
+        return tx.limits.count_of_payment(row.id) < self.figures.cards_per_page
 
     def _passed_limit(self, tx: Transaction, row: PaymentRow, card: tuple[Identity, Identity], origin: str) -> str:
         """Name the first limit a card would pass; empty when the bank may be asked about it."""

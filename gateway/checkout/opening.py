@@ -1,13 +1,16 @@
 """How a payment begins: a signed request is taken once, and a debt is promised to one payment at a time."""
 
+import json
 import logging
 from contextlib import suppress
+from datetime import timedelta
 
 from gateway.checkout.desk import Desk
+from gateway.checkout.extending import bounded
 from gateway.checkout.situation import situation
 from gateway.core.card_guard import asks_to_keep_a_card
 from gateway.core.errors import BadRequest, Fault, RequestConflict, StoreBusy, WrongStatus
-from gateway.core.payment import Kind, Line, Mode, PaymentResult, normal_reference
+from gateway.core.payment import Kind, Line, Mode, PaymentRequest, PaymentResult, normal_reference
 from gateway.core.states import LIVE, Status
 from gateway.dialects import LookUp, Open, Resume
 from gateway.store import Transaction
@@ -29,8 +32,8 @@ class Opening:
         """Open a payment, or find the one the same request opened before; the flag says whether it is new.
 
         The same ``jti`` again, or the same wish for the same debts while their payment is still open, gives the same
-        payment. Raises :class:`RequestConflict` (``jti_reused``, ``debt_locked``, ``debt_already_paid``), and
-        :class:`BadRequest` (``card_number``) for a request that would have a card number stored.
+        payment. Raises :class:`RequestConflict` (``jti_reused``, ``debt_locked``, ``debt_already_paid``,
+        ``suspended``), and :class:`BadRequest` (``card_number``) for a request that would have a card number stored.
         """
         if asks_to_keep_a_card(command.request):
             raise BadRequest((Fault("", "card_number", "send no card number; it is typed on the payer's page alone"),))
@@ -84,6 +87,7 @@ class Opening:
             return True
         row = tx.payments.take_by_id(holder)
         is_spared = row.status == Status.OPENED and situation(tx, self._desk.now(), row).stage in command.spares
+        is_spared = is_spared and not _is_untouched_twin(tx, row, command.request)
         if row.status not in command.replaces or is_spared:
             return False
         why = "a newer request took its place"
@@ -93,6 +97,10 @@ class Opening:
     def _insert(self, tx: Transaction, command: Open, dialect: str) -> PaymentRow:
         desk, request, now = self._desk, command.request, self._desk.now()
         merchant = desk.merchant(request.merchant)
+        if merchant.suspended:
+            raise RequestConflict("suspended", "this merchant has suspended its payments; ask again later")
+        minutes = command.page_minutes or merchant.page_minutes
+        last_day = desk.end_of(request.pay_before) if request.pay_before else None
         payment_id = tx.payments.add(
             request,
             public_id=desk.new_id("pay"),
@@ -101,7 +109,9 @@ class Opening:
             digest=command.signed.digest,
             handle=command.handle,
             created_at=now,
-            expires_at=desk.deadline(command.page_minutes or merchant.page_minutes, request.pay_before, now),
+            expires_at=bounded(now + timedelta(minutes=minutes), last_day),
+            page_minutes=minutes,
+            latest_at=bounded(now + command.life, last_day) if command.life else last_day,
             attempts_max=merchant.attempts_max,
         )
         row = tx.payments.by_id(payment_id)
@@ -121,7 +131,7 @@ class Opening:
         if debt is None:
             return tx.debts.add(request.merchant, year, line.reference, "", row.id)
         if debt.state == "paid":
-            if not self._desk.merchant(request.merchant).allow_repeat:
+            if command.once or not self._desk.merchant(request.merchant).allow_repeat:
                 raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)
@@ -176,3 +186,14 @@ class Opening:
         """Tell the payments that carry a reference, newest first."""
         with self._desk.store.reading(merchants) as tx:
             return tuple(tx.payments.result(row) for row in tx.payments.by_reference(merchants, reference))
+
+
+def _is_untouched_twin(tx: Transaction, row: PaymentRow, request: PaymentRequest) -> bool:
+    """Say whether a payment is what ``request`` asks for too, to the letter, and no card was ever entered on its page.
+
+    Its payer opened it, and came again from the merchant's site: often with another device (ADR 15).
+    """
+    fields = ("label", "email", "notify_url", "return_url")
+    is_same = row.amount_cents == request.amount.cents and json.loads(row.wire) == dict(request.wire)
+    is_same = is_same and all(getattr(row, name) == getattr(request, name) for name in fields)
+    return is_same and tx.attempts.latest(row.id) is None

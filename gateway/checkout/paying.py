@@ -1,6 +1,7 @@
 """What a payer can do: see where things stand, enter a card, type the code, change card, cancel."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -9,7 +10,7 @@ from gateway.acquirers import Enrolment, Flow
 from gateway.channels.code_text import compose_code_sms
 from gateway.checkout.desk import Desk
 from gateway.checkout.limiting import Limiting
-from gateway.checkout.situation import Situation, situation
+from gateway.checkout.situation import Situation, Stage, situation
 from gateway.core.card import CardEntry
 from gateway.core.challenge import (
     CHALLENGE_LIFE,
@@ -44,11 +45,16 @@ class Paying:
         with self._desk.store.reading() as tx:
             row = tx.payments.get(public_id)
             if not self._must_touch(tx, row):
-                return situation(tx, self._desk.now(), row)
+                return self._situation(tx, row)
         with self._desk.store.transaction() as tx:
             row = tx.payments.take(public_id)
             self._touch(tx, row)
-            return situation(tx, self._desk.now(), tx.payments.by_id(row.id))
+            return self._situation(tx, tx.payments.by_id(row.id))
+
+    def _situation(self, tx: Transaction, row: PaymentRow) -> Situation:
+        seen = situation(tx, self._desk.now(), row)
+        is_full = seen.stage is Stage.CARD and not self._limiting.may_enter(tx, row)
+        return replace(seen, may_enter=False) if is_full else seen
 
     def _must_touch(self, tx: Transaction, row: PaymentRow) -> bool:
         now = self._desk.now()
@@ -79,11 +85,14 @@ class Paying:
             raise WrongStatus("this payment does not wait for a card any more")
         return row
 
-    def enter_card(self, public_id: str, card: CardEntry, *, scheme: str, email: str, origin: str = "") -> None:
+    def enter_card(  # noqa: PLR0913 - what a card page asks
+        self, public_id: str, card: CardEntry, *, scheme: str, email: str, language: str = "", origin: str = ""
+    ) -> None:
         """Exchange the card for a token and begin an attempt; the number is known to nobody after this call.
 
         :param scheme: the brand the payer chose on a co-badged card (regulation 2015/751 art. 8), or empty
         :param email: where the receipt goes; empty keeps the merchant's
+        :param language: which the page was in: the code and the receipts are, too; empty keeps the merchant's
         :param origin: the network the card is typed in (``gateway.core.limits.network_of``)
 
         Raises :class:`CardRefused` for a card the acquirer does not take, :class:`WrongStatus` when it is too late.
@@ -101,8 +110,8 @@ class Paying:
                 self._touch(tx, row)
                 row = tx.payments.by_id(row.id)
             self._supersede(tx, row)
-            if email:
-                tx.payments.set_receipt_email(row.id, email)
+            tx.payments.set_receipt(row.id, email=email, language=language)
+            row = tx.payments.by_id(row.id)
             attempt = self._begin(tx, row, card, enrolment, scheme if scheme in usable else usable[0])
             tx.limits.become(entry, "withheld" if attempt.token == WITHHELD else "begun", attempt.id)
 
@@ -172,7 +181,9 @@ class Paying:
     def _send(self, tx: Transaction, row: PaymentRow, attempt: Row[Any], code: str, phone: str) -> None:
         event = self._desk.note(tx, row, "challenge.sent", attempt=attempt.public_id)
         payee = self._desk.merchant(row.merchant_id).name
-        text = compose_code_sms(code, Money(row.amount_cents, row.currency), payee, self._desk.host, row.language)
+        text = compose_code_sms(
+            code, Money(row.amount_cents, row.currency), payee, self._desk.host, row.spoken or row.language
+        )
         sealed = self._desk.seal(text.encode())
         self._desk.outbox.promise(tx, row.id, event, Parcel("sms", phone, sealed))
 

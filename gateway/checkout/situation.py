@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
 from sqlalchemy import Row
 
+from gateway.checkout.extending import TimeLimit, time_limit
 from gateway.core.challenge import RESEND_AFTER, SENDS_MAX, TRIES_MAX
 from gateway.core.payment import PaymentResult
 from gateway.core.states import AttemptStatus, Status
@@ -48,6 +50,7 @@ class ChallengeView:
     """What the code page shows of the challenge: never the code.
 
     :ivar resend_at: when the next SMS may be asked for; ``None`` when it may be now
+    :ivar seconds_left: how long the code is good for
     :ivar error: the latest code typed was not the right one
     """
 
@@ -56,16 +59,23 @@ class ChallengeView:
     sends_left: int
     resend_at: datetime | None
     expires_at: datetime
+    seconds_left: int
     error: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where a payer stands."""
+    """Where a payer stands.
+
+    :ivar time_limit: ``None`` when time does not run against the payer
+    :ivar may_enter: whether the page takes one more card
+    """
 
     result: PaymentResult
     stage: Stage
     challenge: ChallengeView | None = None
+    time_limit: TimeLimit | None = None
+    may_enter: bool = True
 
     @property
     def can_retry(self) -> bool:
@@ -82,7 +92,8 @@ def situation(tx: Transaction, now: datetime, row: PaymentRow) -> Situation:
         shown = attempt is not None and not attempt.dismissed
         stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD
     challenge = tx.attempts.challenge(attempt.id) if attempt and stage is Stage.CHALLENGE else None
-    return Situation(result, stage, _view(now, attempt, challenge) if attempt and challenge else None)
+    view = _view(now, attempt, challenge) if attempt and challenge else None
+    return Situation(result, stage, view, time_limit(row, now))
 
 
 def _view(now: datetime, attempt: Row[Any], challenge: Row[Any]) -> ChallengeView:
@@ -94,5 +105,6 @@ def _view(now: datetime, attempt: Row[Any], challenge: Row[Any]) -> ChallengeVie
         sends_left=sends_left,
         resend_at=resend_at if resend_at and resend_at > now else None,
         expires_at=challenge.expires_at,
+        seconds_left=max(ceil((challenge.expires_at - now).total_seconds()), 0),
         error=challenge.tries > 0,
     )

@@ -30,6 +30,7 @@ _ROOMS = {
     "notice": "book",
     "sign": "signing",
     "listen": "signing",
+    "links": "links",
 }
 
 

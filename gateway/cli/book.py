@@ -39,6 +39,9 @@ def list_merchants(home: Path, credentials: bool) -> None:
 @home_argument
 def check(home: Path, merchant_id: str) -> None:
     """Say what is missing or weak in a merchant's entry."""
+    # Flask takes its time to load, and only this command needs it.
+    from gateway.web.theming import theme_remarks
+
     settings = read(home)
     if merchant_id not in settings.merchants:
         raise click.ClickException(f"no merchant {merchant_id!r}; the book has {', '.join(settings.merchants)}")
@@ -57,6 +60,8 @@ def check(home: Path, merchant_id: str) -> None:
     if not one.contract:
         remarks.append("no contract number: tickets will lack it")
     remarks.extend(parts.dialects[one.dialect].weaknesses)
+    remarks.extend(theme_remarks(one, home))
+    remarks.extend(["suspended: no new payment is opened"] * one.suspended)
     if one.mode is not Mode.PRODUCTION:
         remarks.append(f"mode is {one.mode.value}: no money moves")
     for remark in remarks:

@@ -72,7 +72,7 @@ class RequestConflict(GatewayError):
     """A request that is well formed but contradicts what is already known.
 
     ``code`` is ``jti_reused``, ``debt_locked``, ``debt_already_paid``, ``payment_over``, ``refund_exceeds``,
-    ``amount_differs`` or ``settled``.
+    ``amount_differs``, ``settled`` or ``suspended``.
 
     :ivar until: when a locked debt is free again at the latest, if that is known
     """

@@ -53,6 +53,7 @@ class Payee:
     :ivar service: the régie or service inside the authority, empty when there is none
     :ivar address: postal address, one entry per printed line
     :ivar contract: the card-acceptance contract number printed on tickets
+    :ivar language: of the copies of tickets and mails its own staff reads
     """
 
     id: str
@@ -63,6 +64,7 @@ class Payee:
     contact_email: str = ""
     contact_phone: str = ""
     mode: Mode = Mode.TEST
+    language: str = "fr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class PaymentResult:
     :ivar instalments: how the later parts of this purchase stand, in the order they fall due
     :ivar parent: the purchase this is a later part of, by its public id; empty for all other payments
     :ivar rank: the place of this debit in its purchase: 1 for the first or only one
+    :ivar spoken: the language in which the payer entered a card; empty before
     """
 
     id: str
@@ -210,6 +213,12 @@ class PaymentResult:
     instalments: tuple[InstalmentResult, ...] = ()
     parent: str = ""
     rank: int = 1
+    spoken: str = ""
+
+    @property
+    def language(self) -> str:
+        """The payer's language: the one of the page they paid on, or else what the merchant asked for."""
+        return self.spoken or self.request.language
 
     @property
     def attempt(self) -> AttemptResult | None:

@@ -9,7 +9,7 @@ book; ``tests/dialects/test_contract.py`` runs over it at once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -70,7 +70,9 @@ class Open:
     :ivar replaces: a live payment of the same debts in one of these states gives way to this one
     :ivar spares: but no opened one whose payer is at one of these pages: ``card``, ``challenge``, ``review``
     :ivar resumes: the same wish again, while its payment is live, gets the same payment
+    :ivar once: its debts are paid a single time, even where the merchant lets a reference repeat
     :ivar page_minutes: how long the page lives, where the protocol says so; 0 for the merchant's own setting
+    :ivar life: the longest it may live, whatever its payer asks for, where the protocol says so
     :ivar is_activation: it says that it is made to put the merchant into service; believed of one in test mode
     :ivar marks: facts to keep beside the payment's first event (such as how weak a signature was)
     """
@@ -82,7 +84,9 @@ class Open:
     replaces: frozenset[Status] = frozenset()
     spares: frozenset[str] = frozenset()
     resumes: bool = True
+    once: bool = False
     page_minutes: int = 0
+    life: timedelta | None = None
     is_activation: bool = False
     marks: Mapping[str, str] = field(default_factory=dict)
 

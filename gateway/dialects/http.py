@@ -40,6 +40,7 @@ class ErrorPage:
     :ivar code: the dialect's own code, shown small; a stable hook for the merchant's support
     :ivar detail: what a developer needs, shown while every merchant is in test mode only
     :ivar wording: the dialect's own sentence for the payer; empty for the usual neutral one
+    :ivar language: which language that sentence is in, so that the page around it speaks it too; empty for the payer's own
     """
 
     status: int
@@ -47,6 +48,7 @@ class ErrorPage:
     detail: str = ""
     wording: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

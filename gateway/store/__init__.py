@@ -24,6 +24,7 @@ from gateway.store.engine import READ_ONLY, act_for, open_engine
 from gateway.store.instalments import Instalments
 from gateway.store.limits import Limits
 from gateway.store.notices import Notices
+from gateway.store.paylinks import PayLinks
 from gateway.store.payments import Payments
 from gateway.store.refunds import Refunds
 from gateway.store.retention import Retention
@@ -68,6 +69,11 @@ class Transaction:
     def debts(self) -> Debts:
         """What must be paid once."""
         return Debts(self.connection)
+
+    @cached_property
+    def links(self) -> PayLinks:
+        """What printed addresses ask for."""
+        return PayLinks(self.connection, self.payee_of)
 
     @cached_property
     def instalments(self) -> Instalments:

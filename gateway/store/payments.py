@@ -199,14 +199,29 @@ class Payments:
         if done.rowcount != 1:
             raise WrongStatus(f"the payment was no longer {row.status}")
 
+    def extend(self, row: PaymentRow, until: datetime, now: datetime) -> None:
+        """Give a page more time while it has some. Raises :class:`WrongStatus` when that is over, or another did."""
+        p = t.payment.c
+        self._touch(row.id, "")
+        is_live = (p.status == Status.OPENED, p.expires_at == row.expires_at, p.expires_at > now)
+        done = self._db.execute(
+            update(t.payment)
+            .where(p.id == row.id, *is_live)
+            .values(expires_at=until, extensions=t.payment.c.extensions + 1)
+        )
+        if done.rowcount != 1:
+            raise WrongStatus("the page's time had run out, or was extended by another")
+
     def allow_no_more_attempts(self, payment_id: int) -> None:
         """Make the attempt under way the last."""
         self._touch(payment_id, "")
         self._db.execute(update(t.payment).where(t.payment.c.id == payment_id).values(attempts_max=1))
 
-    def set_receipt_email(self, payment_id: int, email: str) -> None:
-        """Keep the address the payer wants the receipt at."""
-        self._db.execute(update(t.payment).where(t.payment.c.id == payment_id).values(receipt_email=email))
+    def set_receipt(self, payment_id: int, *, email: str = "", language: str = "") -> None:
+        """Keep where the payer wants the receipt, and in which language; what is empty stays as it was."""
+        wanted = {name: value for name, value in (("receipt_email", email), ("spoken", language)) if value}
+        if wanted:
+            self._db.execute(update(t.payment).where(t.payment.c.id == payment_id).values(wanted))
 
     def record(self, payment_id: int, event_id: str, kind: str, at: datetime, facts: Mapping[str, str]) -> Event:
         """Append a fact to the history; the payment's row lock makes the sequence gapless."""

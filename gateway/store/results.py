@@ -41,6 +41,7 @@ def payment_result(db: Connection, row: Row[Any], payee: Payee) -> PaymentResult
         paid_at=row.paid_at,
         ended_at=row.ended_at,
         email=row.receipt_email,
+        spoken=row.spoken,
         attempts=_attempts(db, row.id),
         refunds=_refunds(db, row),
         events=_events(db, row.id),

@@ -13,6 +13,7 @@ from gateway.core.payment import PaymentResult
 from gateway.dialects import Dialect
 from gateway.keys import Keys
 from gateway.links import Links
+from gateway.receipts.press import Press
 from gateway.settings import Settings
 
 # Threads that go on asking the acquirer after the payer was sent to the waiting page.
@@ -47,6 +48,7 @@ class Services:
     figures: Callable[[], Mapping[str, Mapping[str, int]]]
     worded: Callable[[PaymentResult], PaymentResult]
     auditor: Auditor
+    press: Press
     explain: Callable[[Mapping[str, str]], None] = lambda _: None
     background: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_BACKGROUND, "authorise"))
 
@@ -83,7 +85,7 @@ def init_headers(app: Flask, *, is_https: bool) -> None:
         response.headers["X-Robots-Tag"] = "noindex"
         if is_https:
             response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-        if request.endpoint == "static" and response.status_code in (200, 206, 304):
+        if request.endpoint in ("static", "theme") and response.status_code in (200, 206, 304):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         else:
             response.headers["Cache-Control"] = "no-store"

@@ -11,11 +11,12 @@ from flask_wtf import FlaskForm
 _PLACE = "refused"
 
 
-def keep(payment: str, form: FlaskForm, typed: tuple[str, ...] = ()) -> None:
+def keep(payment: str, form: FlaskForm, typed: tuple[str, ...] = (), *, with_faults: bool = True) -> None:
     """Keep the faults of a form, and the fields of it that may be written back, for the next page of a payment."""
+    faulty = [field for field in form if field.errors] if with_faults else []
     session[_PLACE] = {
         "payment": payment,
-        "faults": {field.name: [str(fault) for fault in field.errors] for field in form if field.errors},
+        "faults": {field.name: [str(fault) for fault in field.errors] for field in faulty},
         "typed": {name: form[name].data or "" for name in typed},
     }
 

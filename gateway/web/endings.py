@@ -7,6 +7,7 @@ from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 from flask import g, request
+from flask_babel import gettext as _
 
 from gateway.checkout import Situation
 from gateway.core.payment import PaymentResult
@@ -45,8 +46,15 @@ def ending_view(situation: Situation) -> dict[str, object]:
         "can_return": departure is not None,
         "departure": departure,
         "sent_back": sent_back,
+        "is_too_late": _is_too_late(result),
         **(_ticket_urls(result) if result.status is Status.PAID else {}),
     }
+
+
+def _is_too_late(result: PaymentResult) -> bool:
+    """Say whether the debt's last payable day is over, so that starting again would lead nowhere."""
+    last, known = result.request.pay_before, services()
+    return last is not None and known.now().astimezone(known.checkout.desk.zone).date() > last
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,13 @@ def departure_of(result: PaymentResult) -> Departure | None:
     """Say how the payer goes back, were it over now: leaving a refusal gives the payment up."""
     known = services()
     over = replace(result, status=Status.FAILED) if result.is_live else result
-    return known.dialects[result.dialect].returned(over, known.now())
+    return known.dialects[result.dialect].returned(over, known.now()) or _to_link(result)
+
+
+def _to_link(result: PaymentResult) -> Departure | None:
+    """Lead whoever came by a printed link back to its page: it says how the bill stands, and lets them begin again."""
+    number = next((event.facts.get("link", "") for event in result.events if event.type == "payment.created"), "")
+    return Departure(services().links.paylink(int(number)), label=_("Go back to the bill")) if number else None
 
 
 def allow_leaving(departure: Departure) -> None:

@@ -8,10 +8,12 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
-from gateway.core.errors import GatewayError, NotAuthentic, NotFound, OpenedElsewhere, StoreBusy
+from gateway.core.errors import GatewayError, NotAuthentic, NotFound, OpenedElsewhere, RequestConflict, StoreBusy
+from gateway.core.languages import LANGUAGES, spoken
 from gateway.dialects import ErrorPage
 from gateway.web import services
-from gateway.web.rendering import LANGUAGE_DEFAULT
+from gateway.web.obstacles import obstacle_of
+from gateway.web.rendering import page_language
 
 log = logging.getLogger(__name__)
 
@@ -25,48 +27,62 @@ def problem(status: int, code: str, title: str, detail: str) -> Response:
     return response
 
 
-def error_page(  # noqa: PLR0913 - the last two are for one caller each
-    status: int, title: str, message: str, code: str, *, reference: str = "", explained_url: str = ""
-) -> Response:
-    """Show a person what went wrong; never a trace."""
-    g.setdefault("language", LANGUAGE_DEFAULT)
-    page = render_template(
-        "page/error.html",
-        payment=None,
-        page="error",
-        base="",
-        language=g.language,
-        languages=[],
-        test_mode=services().settings.is_test_kit_on,
-        title=title,
-        message=message,
-        error_code=code,
-        reference=reference or secrets.token_hex(4),
-        status=status,
-        explained_url=explained_url,
-    )
-    return make_response(page, status)
+def error_page(status: int, title: str, message: str, code: str, **more: object) -> Response:
+    """Show a person what went wrong; never a trace.
+
+    :param more: of the template's other names those that differ: ``fact`` and ``verdict``, what holds for the money;
+        ``payee``, whom to ask; ``reference``; ``detail`` and ``explained_url``, for the developer
+    """
+    context = {
+        "payment": None,
+        "payee": None,
+        "page": "error",
+        "base": "",
+        "language": page_language(),
+        "languages": _other_languages(),
+        "test_mode": services().settings.is_test_kit_on,
+        "title": title,
+        "message": message,
+        "error_code": code,
+        "reference": secrets.token_hex(4),
+        "status": status,
+        "detail": "",
+        "explained_url": "",
+        "fact": "not-debited",
+        "verdict": _("No money was debited."),
+    }
+    return make_response(render_template("page/error.html", **context | more), status)
+
+
+def _other_languages() -> list[tuple[str, str, str]]:
+    """Offer the languages where the address alone leads back here: a merchant's request must not be sent again."""
+    if request.method != "GET" or set(request.args) - {"lang", "stay"}:
+        return []
+    return [(code, name, f"?lang={code}") for code, name in LANGUAGES]
 
 
 def entry_error_page(refusal: ErrorPage, error: GatewayError) -> Response:
     """Tell a payer that the request of the site they come from cannot be taken; in test mode, tell its developer why."""
-    neutral = _("The site you come from sent a payment request that cannot be accepted. Nothing was debited.")
-    message = refusal.wording or _CONFLICTS.get(error.code, lambda: neutral)()
-    if services().settings.is_test_kit_on and refusal.detail:
-        message = f"{message} [{refusal.detail}]"
+    # A debt's state is worded here, in any language; another refusal is in the protocol's own.
+    if spoken(refusal.language) and not isinstance(error, RequestConflict):
+        g.language = spoken(refusal.language)
+    obstacle = obstacle_of(error, refusal.wording)
     explained = ""
     if isinstance(error, NotAuthentic) and error.diagnosis and services().settings.is_test_kit_on:
         explained = f"/_test/signatures?merchant={error.diagnosis.get('merchant', '')}"
-    title = _("This payment cannot be started")
-    response = error_page(refusal.status, title, message, refusal.code, explained_url=explained)
+    response = error_page(
+        refusal.status,
+        obstacle.title,
+        obstacle.advice,
+        refusal.code,
+        explained_url=explained,
+        detail=refusal.detail if services().settings.is_test_kit_on else "",
+        fact=obstacle.fact,
+        verdict=obstacle.verdict,
+        payee=obstacle.payee,
+    )
     response.headers.extend(refusal.headers)
     return response
-
-
-_CONFLICTS = {
-    "debt_already_paid": lambda: _("This bill has already been paid. Nothing was debited this time."),
-    "debt_locked": lambda: _("Another payment of this bill is under way. Finish or cancel it, then try again."),
-}
 
 
 def init_errors(app: Flask) -> None:
@@ -83,9 +99,18 @@ def _is_api() -> bool:
     return request.path.startswith("/v1/")
 
 
+def _only_looked() -> str:
+    # Whoever comes here may have paid elsewhere: no more than this can be said.
+    return str(_("Nothing was debited by opening this address."))
+
+
+def _in_doubt() -> str:
+    return str(_("This page cannot tell whether you were debited. Do not pay a second time before you have looked."))
+
+
 def _stale_form(_error: CSRFError) -> Response:
     message = _("This form was open for too long, or cookies are blocked. Go back to the page and try again.")
-    return error_page(400, _("Please try again"), message, "stale_form")
+    return error_page(400, _("Please try again"), message, "stale_form", verdict=_("Nothing was sent to the bank."))
 
 
 def _foreign_host(_error: SecurityError) -> Response:
@@ -95,7 +120,7 @@ def _foreign_host(_error: SecurityError) -> Response:
 
 def _unknown(_error: Exception) -> Response:
     message = _("This address does not lead to a payment. Use the link given by the site you come from.")
-    return error_page(404, _("Page not found"), message, "not_found")
+    return error_page(404, _("Page not found"), message, "not_found", verdict=_only_looked())
 
 
 def _elsewhere(error: OpenedElsewhere) -> Response:
@@ -104,7 +129,7 @@ def _elsewhere(error: OpenedElsewhere) -> Response:
         "This payment is under way on another device or in another browser, where it was opened first. Go on there. To go"
         " on here instead, go back to the site you come from and press its payment button again."
     )
-    return error_page(403, _("Opened on another device"), message, error.code)
+    return error_page(403, _("Opened on another device"), message, error.code, verdict=_only_looked())
 
 
 def _busy(_error: StoreBusy) -> Response:
@@ -115,7 +140,7 @@ def _busy(_error: StoreBusy) -> Response:
         )
     else:
         message = _("The service is very busy. Reload the page in a moment: it shows where your payment stands.")
-        response = error_page(503, _("Please try again"), message, "busy")
+        response = error_page(503, _("Please try again"), message, "busy", fact="checking", verdict=_in_doubt())
     response.headers["Retry-After"] = "1"
     return response
 
@@ -132,7 +157,8 @@ def _refused(error: HTTPException) -> Response:
         return _unknown(error)
     else:
         message = _("The server cannot take this request. Go back and try again.")
-        response = error_page(status, error.name, message, code)
+        verdict = _("Nothing was sent to the bank.")
+        response = error_page(status, _("Something went wrong"), message, code, verdict=verdict)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
@@ -149,7 +175,8 @@ def _broken(error: InternalServerError) -> Response:
     if _is_api():
         return problem(500, "internal_error", "Internal error", f"reference {reference}; look the payment up")
     message = _("Something went wrong on our side. Reload the page: it shows where your payment stands.")
-    return error_page(500, _("Something went wrong"), message, "internal_error", reference=reference)
+    title = _("Something went wrong")
+    return error_page(500, title, message, "internal_error", reference=reference, fact="checking", verdict=_in_doubt())
 
 
 _HTTP_CODES = {400: "bad_http", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_type"}

@@ -8,6 +8,7 @@ import gc
 import logging
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as StillWorking
+from dataclasses import asdict
 
 from flask import Blueprint, Response, g, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -18,6 +19,7 @@ from gateway.core.limits import network_of
 from gateway.steps.challenge import ChallengeForm
 from gateway.web import services
 from gateway.web.again import keep, recall
+from gateway.web.clock import Clock
 from gateway.web.endings import allow_leaving, departure_of, wait_until_told
 from gateway.web.languages import choose_language
 from gateway.web.stages import card_form, challenge_page, common, stage_page
@@ -80,8 +82,8 @@ def act(token: str) -> AnyResponse:
     """Do what the pressed button says."""
     payment = services().links.payment_of(token)
     action = request.form.get("action", "pay")
-    if action == "pay":
-        reply = _pay(token, payment)
+    if action in ("pay", "extend"):
+        reply = _pay(token, payment) if action == "pay" else _extend(token, payment)
         # What held the card may sit in reference cycles; freed now, it is overwritten now.
         reply.call_on_close(gc.collect)
         return reply
@@ -95,7 +97,7 @@ def act(token: str) -> AnyResponse:
     if action in verbs:
         _calmly(verbs[action], payment)
         wait_until_told(payment)
-    return _home(token)
+    return _onwards(token)
 
 
 @pages.post("/<token>/challenge")
@@ -110,9 +112,11 @@ def answer(token: str) -> AnyResponse:
         wait_until_told(payment)
     elif action == "retry":
         _calmly(known.checkout.paying.change_card, payment)
+    elif action == "extend":
+        return _extend(token, payment)
     else:
         return _take_code(token, payment)
-    return _home(token)
+    return _onwards(token)
 
 
 def _take_code(token: str, payment: str) -> AnyResponse:
@@ -143,13 +147,33 @@ def _pay(token: str, payment: str) -> AnyResponse:
         return _home(token)
     try:
         known.checkout.paying.enter_card(
-            payment, form.entry(), scheme=form.scheme, email=form.address, origin=network_of(request.remote_addr or "")
+            payment,
+            form.entry(),
+            scheme=form.scheme,
+            email=form.address,
+            language=g.language,
+            origin=network_of(request.remote_addr or ""),
         )
     except CardRefused as refusal:
         form.refuse(refusal)
         keep(payment, form, _WRITTEN_BACK)
     except WrongStatus:
         log.info("card came too late", extra={"payment": payment})
+    return _home(token)
+
+
+def _extend(token: str, payment: str) -> AnyResponse:
+    """Give the payer more time, and lose nothing of what was typed but number and codes."""
+    _calmly(services().checkout.extending.extend, payment)
+    situation = _situation(token)
+    if request.accept_mimetypes.best == "application/json":
+        clock = Clock.of(situation.time_limit)
+        return jsonify(page=situation.stage.value, **(asdict(clock) if clock else {}))
+    if situation.stage is Stage.CARD:
+        form = card_form(services(), situation.result)
+        # A payer may have typed the number into another field: that must not be kept.
+        form.validate()
+        keep(payment, form, _WRITTEN_BACK, with_faults=False)
     return _home(token)
 
 
@@ -207,9 +231,15 @@ def _situation(token: str) -> Situation:
         # Two first looks at once: the other one opened it.
         situation = known.checkout.paying.show(payment)
     g.is_popup = known.dialects[situation.result.dialect].popup
-    choose_language(situation.result.request.language)
+    choose_language(situation.result.language)
     return situation
 
 
 def _home(token: str) -> AnyResponse:
     return redirect(f"/p/{token}", code=303)
+
+
+def _onwards(token: str) -> AnyResponse:
+    """Go where things stand now. What answers for a window must say whose it is: a redirect, too, cuts it off its opener."""
+    _situation(token)
+    return _home(token)

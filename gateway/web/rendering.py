@@ -8,14 +8,14 @@ from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from flask import Flask, g, url_for
+from flask import Flask, g, has_request_context, url_for
 from flask_babel import Babel
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 
+from gateway.core.languages import CODES
 from gateway.core.money import Money
 from gateway.web import formats, scripts
-
-LANGUAGE_DEFAULT = "fr"
+from gateway.web.languages import guess_language
 
 # Scripts written from right to left; everything else is left to right.
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he"})
@@ -33,9 +33,12 @@ def init_rendering(app: Flask, home: Path) -> None:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(templates / "translations")
-    Babel(app, locale_selector=page_language, default_locale=LANGUAGE_DEFAULT)
+    Babel(app, locale_selector=page_language, default_locale=CODES[0])
     app.jinja_env.globals.update(
-        asset=_asset_urls(templates / "static"), integrity=scripts.digests(templates).__getitem__, direction=_direction
+        asset=_asset_urls(templates / "static"),
+        integrity=scripts.digests(templates).__getitem__,
+        direction=_direction,
+        theme_of=lambda _payment: None,
     )
     app.jinja_env.filters.update(
         money=_money, moment=_moment, day=_day, time_of_day=_time_of_day, scheme_name=formats.scheme_name
@@ -48,8 +51,10 @@ def template_names(page: str, merchant: str = "") -> list[str | Template]:
 
 
 def page_language() -> str:
-    """Give the language the present request asked for."""
-    return str(g.get("language", LANGUAGE_DEFAULT))
+    """Give the language of the present page; without a payment that decides it, the payer's own."""
+    if "language" not in g:
+        g.language = guess_language() if has_request_context() else CODES[0]
+    return str(g.language)
 
 
 def _asset_urls(folder: Path) -> Callable[[str], str]:

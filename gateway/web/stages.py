@@ -14,6 +14,7 @@ from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm
 from gateway.web import Services, services
 from gateway.web.again import recall
+from gateway.web.clock import Clock
 from gateway.web.endings import ending_view
 from gateway.web.languages import LANGUAGES
 from gateway.web.rendering import template_names
@@ -46,7 +47,7 @@ def common(result: PaymentResult, page_name: str, base: str) -> dict[str, object
 def stage_page(situation: Situation, token: str) -> Response:
     """Render the page of the present stage."""
     result, stage, base = situation.result, situation.stage, f"/p/{token}"
-    context = common(result, stage.value, base)
+    context = common(result, stage.value, base) | {"clock": Clock.of(situation.time_limit)}
     context |= _VIEWS[stage](situation) if stage in _VIEWS else ending_view(situation)
     names = template_names(f"page/{stage}.html", result.request.merchant)
     response = Response(render_template(names, **context))
@@ -65,6 +66,7 @@ def _card_view(situation: Situation) -> dict[str, object]:
         "form": form,
         "email_rule": merchant.email_rule if merchant else "optional",
         "attempts_left": max(result.attempts_max - failed, 1),
+        "may_enter": situation.may_enter,
         "this_year": known.now().year,
         "test_cards_url": "/_test/cards" if known.settings.is_test_kit_on else "",
     }
@@ -90,8 +92,8 @@ _VIEWS: dict[Stage, Callable[[Situation], dict[str, object]]] = {
 
 def challenge_page(situation: Situation, token: str, form: ChallengeForm) -> Response:
     known, result = services(), situation.result
-    context = common(result, "challenge", f"/p/{token}/challenge")
-    hint = known.links.inbox(result.id) if known.settings.is_test_kit_on else ""
+    context = common(result, "challenge", f"/p/{token}/challenge") | {"clock": Clock.of(situation.time_limit)}
+    hint = f"/_test/lab/{result.id}" if known.settings.is_test_kit_on else ""
     context |= {"form": form, "challenge": situation.challenge, "demo_hint_url": hint}
     names = template_names("bank/challenge.html", result.request.merchant)
     return Response(render_template(names, **context))

@@ -18,7 +18,7 @@ SESSION_LIFE = timedelta(days=1)
 
 def guard() -> None:
     """Refuse what no form of ours sends, and whoever is not the page's own browser. Raises :class:`OpenedElsewhere`."""
-    _refuse_repeated()
+    refuse_repeated()
     visiting = services().checkout.visiting
     payment = services().links.payment_of((request.view_args or {})["token"])
     known = session.get("browser", "")
@@ -30,7 +30,7 @@ def guard() -> None:
         session.permanent = True
 
 
-def _refuse_repeated() -> None:
+def refuse_repeated() -> None:
     """Refuse a field that is there twice: two readers could each believe another one (OWASP ASVS 5.0, 15.3.7)."""
     for fields in (request.args, request.form):
         if any(len(values) > 1 for _, values in fields.lists()):

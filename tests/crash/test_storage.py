@@ -19,7 +19,7 @@ from tests.support.server import ROOT
 PAYMENTS = scaled(4, 50)
 TRIAL_SECONDS = scaled(110, 900)
 # Of SQLite's database, by what must be noticed: what the server cannot do without, and what only some of it does.
-SAMPLE = (("sqlite", "full", True), ("sqlite", "flush_fails", True), ("sqlite", "read_only", True))
+SAMPLE = (("sqlite", "full", True), ("sqlite", "flush_fails", True))
 # PostgreSQL's own disk is elsewhere. Its clients' sends are not made to fail: a send never fails on a line that is alive.
 OTHERS = (
     "files_cannot_be_opened",
@@ -30,6 +30,7 @@ OTHERS = (
 )
 WHOLE = (
     *SAMPLE,
+    ("sqlite", "read_only", True),
     ("sqlite", "write_fails", True),
     ("sqlite", "no_space", True),
     ("sqlite", "send_fails", False),

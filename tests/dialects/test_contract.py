@@ -187,7 +187,7 @@ def test_a_broken_receiver_has_not_received(parts: Parts, name: str) -> None:
         *(
             RequestConflict(code, "fix", "pay_1")
             for code in ("jti_reused", "debt_locked", "debt_already_paid", "payment_over", "refund_exceeds", "settled",
-                         "amount_differs")
+                         "amount_differs", "suspended")
         ),
     ],
     ids=lambda error: f"{type(error).__name__}-{error.code}",

@@ -328,9 +328,10 @@ def test_recurring_is_not_looked_at_in_a_payment_at_once() -> None:
 @pytest.mark.parametrize(
     ("told", "language"),
     [("fr", "fr"), ("fre", "fr"), ("fra", "fr"), ("FR_fr", "fr"), ("en", "en"), ("eng", "en"), ("ger", "de"),
-     ("dut", "nl"), ("spa", "es"), ("por", "pt"), ("", "fr"), ("1", "fr")],
+     ("deu", "de"), ("dut", "nl"), ("nld", "nl"), ("spa", "es"), ("por", "pt"), ("ita", "it"), ("ara", "ar"),
+     ("pt_BR", "pt"), ("english", "en"), ("est", "est"), ("arm", "arm"), ("", "fr"), ("1", "fr")],
 )  # fmt: skip
-def test_languages_are_read_by_their_first_letters(told: str, language: str) -> None:
+def test_languages_are_read_from_either_list_of_codes(told: str, language: str) -> None:
     body = opening(lambda text: text + f"<languageCode>{told}</languageCode>")
 
     assert command_of(body).request.language == language

@@ -1664,7 +1664,13 @@ def test_each_refusal_has_its_code(change: Mapping[str, str], code: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("langue", "words"), [("FR", "valable jusqu'au 20/11/2026"), ("EN", "valid until 20/11/2026"), ("DE", "valable")]
+    ("langue", "words"),
+    [
+        ("FR", "valable jusqu'au 20/11/2026"),
+        ("EN", "valid until 20/11/2026"),
+        ("DE", "bis zum 20/11/2026 gültig"),
+        ("SV", "valable"),
+    ],
 )
 def test_a_request_that_came_too_late_is_told_its_day(langue: str, words: str) -> None:
     with pytest.raises(BadRequest) as caught:

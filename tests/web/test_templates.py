@@ -4,23 +4,27 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from flask import Flask, g, render_template
 
+from gateway.checkout import TimeLimit
+from gateway.core import languages
 from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, Kind, Line, Payee, PaymentRequest, PaymentResult
 from gateway.core.states import AttemptStatus, Status
 from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm
+from gateway.web.clock import Clock
 from gateway.web.rendering import init_rendering, template_names
 
 HOME = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
-LANGUAGES = [("fr", "Français", "?lang=fr"), ("en", "English", "?lang=en")]
+LANGUAGES = [(code, name, f"?lang={code}") for code, name in languages.LANGUAGES]
 WEIGHT_MAX_BYTES = 60_000
 LONG_NAME = "Syndicat intercommunal à vocation multiple de la restauration scolaire <des> communes"
 
@@ -52,7 +56,7 @@ def a_payment(status: Status = Status.OPENED, lines: tuple[Line, ...] = LINES, k
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app() -> Flask:
     app = Flask(__name__)
     app.config.update(SECRET_KEY="a test key")
@@ -62,31 +66,35 @@ def app() -> Flask:
 
 @pytest.fixture
 def render(app: Flask) -> Render:
-    def render(page: str, language: str = "fr", **changes: object) -> str:
-        with app.test_request_context():
-            g.language = language
-            context: dict[str, object] = {
-                "payment": a_payment(),
-                "page": page,
-                "base": "/p/tok",
-                "language": language,
-                "languages": LANGUAGES,
-                "test_mode": True,
-            }
-            context |= OWN[page]() | changes
-            return render_template("bank/challenge.html" if page == "challenge" else f"page/{page}.html", **context)
+    return partial(draw, app)
 
-    return render
+
+def draw(app: Flask, page: str, language: str = "fr", **changes: object) -> str:
+    """Render a page without a server; ``changes`` are to its context."""
+    with app.test_request_context():
+        g.language = language
+        context: dict[str, object] = {
+            "payment": a_payment(),
+            "page": page,
+            "base": "/p/tok",
+            "language": language,
+            "languages": LANGUAGES,
+            "test_mode": True,
+            "clock": Clock.of(TimeLimit(NOW + timedelta(minutes=15), 900, 10, is_bounded=False)),
+        }
+        context |= OWN[page]() | changes
+        return render_template("bank/challenge.html" if page == "challenge" else f"page/{page}.html", **context)
 
 
 def _card() -> dict[str, object]:
-    return {"form": CardForm(today=date(2026, 11, 21)), "email_rule": "required", "attempts_left": 3}
+    return {"form": CardForm(today=date(2026, 11, 21)), "email_rule": "required", "attempts_left": 3, "may_enter": True}
 
 
 def _challenge() -> dict[str, object]:
     challenge = SimpleNamespace(
-        phone="•• 42", tries_left=3, sends_left=2, resend_at=NOW, expires_at=NOW + timedelta(minutes=5), error=False
-    )
+        phone="•• 42", tries_left=3, sends_left=2, resend_at=NOW, expires_at=NOW + timedelta(minutes=5), error=False,
+        seconds_left=300,
+    )  # fmt: skip
     return {
         "base": "/p/tok/challenge",
         "form": ChallengeForm(),
@@ -96,7 +104,7 @@ def _challenge() -> dict[str, object]:
 
 
 def _ending() -> dict[str, object]:
-    return {"form": ResultForm(), "can_return": True, "departure": None, "sent_back": None}
+    return {"form": ResultForm(), "can_return": True, "departure": None, "sent_back": None, "is_too_late": False}
 
 
 OWN: dict[str, Callable[[], dict[str, object]]] = {
@@ -115,23 +123,28 @@ OWN: dict[str, Callable[[], dict[str, object]]] = {
         "error_code": "not_found",
         "reference": "err_1",
         "status": 404,
+        "fact": "not-debited",
+        "verdict": "Rien n’a été débité.",
+        "payee": None,
+        "detail": "",
+        "explained_url": "",
     },
 }
 
 ACTIONS = {
-    "card": ["pay", "cancel"],
-    "review": ["confirm", "retry", "cancel"],
-    "challenge": ["confirm", "resend", "retry", "cancel"],
+    "card": ["pay", "extend", "cancel"],
+    "review": ["confirm", "extend", "retry", "cancel"],
+    "challenge": ["confirm", "resend", "retry", "cancel", "extend"],
     "waiting": [],
     "paid": ["return"],
-    "refused": ["retry", "return"],
+    "refused": ["retry", "return", "extend"],
     "cancelled": ["return"],
     "expired": ["return"],
     "error": [],
 }
 
 every_page = pytest.mark.parametrize("page", sorted(OWN))
-every_language = pytest.mark.parametrize("language", ["fr", "en"])
+every_language = pytest.mark.parametrize("language", languages.CODES)
 
 
 @every_page
@@ -142,7 +155,7 @@ def test_a_page_carries_its_hooks(render: Render, page: str, language: str) -> N
     payment = "" if page == "error" else "pay_7Q2hXv"
     assert re.search(rf'<main [^>]*data-page="{page}" data-payment="{payment}"', html)
     assert re.findall(r'<button [^>]*name="action" value="(\w+)"', html) == ACTIONS[page]
-    assert f'<html lang="{language}" dir="ltr">' in html
+    assert f'<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">' in html
     assert 'id="live" class="unseen" role="status" aria-live="polite"' in html
 
 
@@ -310,7 +323,9 @@ def test_a_wrong_code_says_no_more_than_that(render: Render) -> None:
 
 
 def _wrong_challenge() -> SimpleNamespace:
-    return SimpleNamespace(phone="", tries_left=1, sends_left=0, resend_at=None, expires_at=NOW, error=True)
+    return SimpleNamespace(
+        phone="", tries_left=1, sends_left=0, resend_at=None, expires_at=NOW, seconds_left=0, error=True
+    )
 
 
 def test_a_top_up_settles_no_debt(render: Render) -> None:

@@ -58,6 +58,7 @@ rest = { password = "testpassword_TWIN", hmac_key = "hmackeyTWIN1" }
 # Tells the same to everybody.
 PUBLIC = {
     "/", "/.well-known/jwks.json", "/docs", "/healthz", "/metrics", "/openapi.json", "/readyz", "/static/<path:filename>",
+    "/accessibility", "/accessibility/<merchant>", "/theme/<name>",
     "/bo-war/identification.do", "/cgi-bin/<signer>", "/services/servicesendpoints/SOAP/<merchant>",
     "/tpa/services/PaiementSecuriseService_schema1.xsd", "/tpa/services/PaiementSecuriseService_schema2.xsd",
     "/tpa/services/PaiementSecuriseService_schema3.xsd",
@@ -74,8 +75,8 @@ OPENING = {
 }  # fmt: skip
 # Whoever knows the name is the payer: it is a secret, signed or drawn at random.
 BY_TOKEN = {
-    "/p/<token>", "/p/<token>/brands", "/p/<token>/challenge", "/p/<token>/leave", "/p/<token>/state", "/t/<token>",
-    "/t/<token>.pdf",
+    "/L/<token>", "/l/<token>", "/p/<token>", "/p/<token>/brands", "/p/<token>/challenge", "/p/<token>/leave", "/p/<token>/state", "/t/<token>",
+    "/t/<token>.pdf", "/v/<token>",
 }  # fmt: skip
 BY_HANDLE = {"/tpa/paiementws.web", "/v2/", "/webpayment/step2.do"}
 

@@ -29,7 +29,8 @@ NOW = datetime(2026, 7, 4, tzinfo=UTC)
 def a_call(name: str, saisie: str = "T", amount: str = "9612") -> HttpCall:
     call = SAMPLES[name](BILL, NOW)
     query = call.query.replace("saisie=T", f"saisie={saisie}").replace("9612", amount)
-    return replace(call, query=query, body=call.body.replace(b">T<", f">{saisie}<".encode()))
+    body = call.body.replace(b">T<", f">{saisie}<".encode()).replace(b">9612<", f">{amount}<".encode())
+    return replace(call, query=query, body=body)
 
 
 def ask(
@@ -76,6 +77,23 @@ def test_an_open_page_keeps_its_debt_and_one_nobody_saw_gives_it_up(parts: Parts
 
 
 @pytest.mark.parametrize("name", ["payfip", "tipi"])
+def test_whoever_comes_again_from_the_portal_goes_on_where_nothing_was_entered(parts: Parts, name: str) -> None:
+    """As a payer does who saw the page on a telephone and now sits at a computer (ADR 15)."""
+    on_telephone = ask(parts, name)
+    come(parts, on_telephone)
+
+    at_computer = ask(parts, name)
+
+    assert come(parts, at_computer) is Stage.CARD
+    assert {told(parts, on_telephone), told(parts, at_computer)} <= {Status.CANCELLED, Status.OPENED}
+    enter(parts, at_computer, CHALLENGE)
+    if name == "payfip":
+        with pytest.raises(RequestConflict):
+            ask(parts, name)
+    assert come(parts, at_computer) is Stage.CHALLENGE
+
+
+@pytest.mark.parametrize("name", ["payfip", "tipi"])
 def test_a_refused_card_lets_the_debt_be_asked_for_again_at_once(parts: Parts, name: str) -> None:
     first = ask(parts, name)
     come(parts, first)
@@ -108,7 +126,7 @@ def test_a_payer_is_shown_until_when_a_debt_is_held(client: FlaskClient, parts: 
     reply = client.get(f"/tpa/paiement.web?{a_call('tipi', amount='5000').query}")
 
     assert reply.status_code == 400
-    assert re.search(r"recommencez après \d\d:\d\d\.", reply.text)
+    assert re.search(r"payée à partir de \d\d:\d\d\.", reply.text)
 
 
 BANNERS = {"T": "Paiement de test.", "X": "Paiement d’activation.", "A": "Paiement de test.", "M": "Paiement de test."}

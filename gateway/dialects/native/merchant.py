@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
+from gateway.core.languages import CODES
 from gateway.core.money import AMOUNT_MAX
 from gateway.core.payment import Mode
 
@@ -26,7 +27,7 @@ class NativeMerchant:
     currencies: frozenset[str] = frozenset({"EUR"})
     amount_max: int = AMOUNT_MAX
     email_rule: str = "required"
-    languages: frozenset[str] = frozenset({"fr", "en"})
+    languages: frozenset[str] = frozenset(CODES)
     mode: Mode = Mode.TEST
 
 

@@ -62,6 +62,7 @@ ERRORS: Mapping[str, ErrorCard] = {
         "Another payment of this debt is open: send its payer on, cancel it, or wait.",
     ),
     "debt_already_paid": ErrorCard(409, "Debt is paid", "Nothing is due. Look the payment up by its reference."),
+    "suspended": ErrorCard(409, "Payments are suspended", "The merchant takes no payment for now. Ask again later."),
     "payment_over": ErrorCard(409, "Payment has ended", "It can no longer be changed. Ask for a new payment."),
     "refund_exceeds": ErrorCard(409, "Refund exceeds what is left", "Refund at most the amount less earlier refunds."),
     "wrong_status": ErrorCard(409, "Not in this state", "Read the payment: its status does not allow this."),

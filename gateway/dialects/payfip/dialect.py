@@ -195,6 +195,7 @@ class PayfipDialect(Notifying[PayfipTerms]):
             replaces=frozenset({Status.CREATED, Status.OPENED}),
             spares=SPARED - {"card"} if client.terms.replaces_open else SPARED,
             resumes=False,
+            life=timeline.FALLBACK,
             is_activation=wish.letter == ACTIVATION,
             marks={"signature": "none"},
         )

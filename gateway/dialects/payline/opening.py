@@ -27,8 +27,11 @@ _REFERENCE_MAX, _COMMENT_MAX, _PRIVATE_MAX = 50, 255, 100
 _STATEMENT_MAX, _LANGUAGE_MAX = 64, 20
 _DEFERRED_DAYS_MAX = 365
 
-# Three-letter codes whose first two letters are another language's, or none's (ISO 639-2/B).
-_LANGUAGES = {"fre": "fr", "fra": "fr", "ger": "de", "dut": "nl", "spa": "es", "por": "pt"}
+# Three-letter codes of the languages of the pages (ISO 639-2, both columns); the first two letters of others mislead:
+# "est" is not Spanish.
+_LANGUAGES = {"fra": "fr", "fre": "fr", "eng": "en", "spa": "es", "deu": "de", "ger": "de"} | {
+    "nld": "nl", "dut": "nl", "por": "pt", "ita": "it", "ara": "ar"
+}  # fmt: skip
 
 # What browsers accept in an e-mail field (HTML Living Standard), with a dot in the domain.
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.ASCII)
@@ -240,8 +243,9 @@ def _plain(text: str, length_max: int) -> str:
 
 def _language(told: str) -> str:
     """Read ``fr``, ``fre``, ``FR_fr``, ``eng``...; French, the house's language, when nothing is said."""
-    letters = told.lower()
-    return _LANGUAGES.get(letters[:3], letters[:2]) if re.match(r"[a-z]{2}", letters, re.ASCII) else "fr"
+    named = re.match(r"[a-z]{2,}", told.lower(), re.ASCII)
+    code = named[0] if named else "fr"
+    return _LANGUAGES.get(code, code) if len(code) == 3 else code[:2]
 
 
 def _digest(echo: Values, *others: str) -> str:

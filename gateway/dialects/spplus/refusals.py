@@ -46,17 +46,23 @@ _OF_CONFLICT: Mapping[str, str] = {"debt_already_paid": "PAYE", "debt_locked": "
 _VALIDITY_WORDS: Mapping[str, str] = {
     "fr": "Cette demande de paiement était valable jusqu'au {day} inclus. Reprenez-la depuis le site marchand.",
     "en": "This payment request was valid until {day}. Please start again from the merchant's site.",
+    "es": "Esta solicitud de pago era válida hasta el {day}. Empiece de nuevo desde el sitio web del comercio.",
+    "de": "Diese Zahlungsanforderung war bis zum {day} gültig. Beginnen Sie auf der Website des Händlers noch einmal.",
+    "nl": "Dit betaalverzoek was geldig tot en met {day}. Begin opnieuw op de website van de verkoper.",
+    "pt": "Este pedido de pagamento era válido até {day}. Recomece no sítio Web do comerciante.",
+    "it": "Questa richiesta di pagamento era valida fino al {day}. Ricominci dal sito dell’esercente.",
+    "ar": "كان طلب الدفع هذا صالحًا حتى \u2066{day}\u2069. ابدأ من جديد من موقع التاجر.",
 }
 
 
 def page(error: GatewayError) -> ErrorPage:
     """Word a refusal for the payer whose browser carried the request."""
     status, code = _status_and_code(error)
-    wording = ""
+    wording = language = ""
     if isinstance(error, ValidityPast):
-        words = _VALIDITY_WORDS.get(error.language, _VALIDITY_WORDS["fr"])
-        wording = words.format(day=f"{error.day:%d/%m/%Y}")
-    return ErrorPage(status, code, detail=_detail(error), wording=wording)
+        language = error.language if error.language in _VALIDITY_WORDS else "fr"
+        wording = _VALIDITY_WORDS[language].format(day=f"{error.day:%d/%m/%Y}")
+    return ErrorPage(status, code, detail=_detail(error), wording=wording, language=language)
 
 
 def text(error: GatewayError) -> HttpReply:

@@ -18,6 +18,9 @@ TECHNICAL = "999"
 _CONFLICT = "R2"
 _UNKNOWN = "P1"
 
+# Of every libellé of the Treasury.
+_LANGUAGE = "fr"
+
 _LOCKED = (
     "Un paiement de cette dette est déjà en cours. Terminez-le ou annulez-le dans sa fenêtre, ou recommencez "
     "après {until:%H:%M}."
@@ -80,7 +83,7 @@ class Anomalies:
         """Find the row for any refusal; what no client can act on is technical."""
         if isinstance(error, Anomaly):
             return self._rows[error.wire_code]
-        if isinstance(error, RequestConflict):
+        if isinstance(error, RequestConflict) and error.code != "suspended":
             return self._rows[_CONFLICT]
         return self._rows[_UNKNOWN if isinstance(error, NotFound) else TECHNICAL]
 
@@ -88,12 +91,13 @@ class Anomalies:
         """Word a refusal for the payer whose browser met it; a debt that is being paid is free again at some time."""
         row = self.of(error)
         if isinstance(error, Anomaly):
-            return ErrorPage(400, row.code, error.detail, row.libelle.strip())
+            return ErrorPage(400, row.code, error.detail, row.libelle.strip(), language=_LANGUAGE)
         if isinstance(error, BadRequest):
             return ErrorPage(400, error.faults[0].code, error.faults[0].detail)
         if isinstance(error, StoreBusy):
-            return ErrorPage(503, row.code, str(error), row.libelle, {"Retry-After": "5"})
+            return ErrorPage(503, row.code, str(error), row.libelle, {"Retry-After": "5"}, _LANGUAGE)
         if isinstance(error, RequestConflict) and error.until:
             wording = _LOCKED.format(until=error.until.astimezone(zone))
             return ErrorPage(_STATUS[_CONFLICT], row.code, str(error), wording)
-        return ErrorPage(_STATUS.get(row.code, 500), row.code, str(error), row.libelle.strip())
+        status = _STATUS.get(row.code, 500)
+        return ErrorPage(status, row.code, str(error), row.libelle.strip(), language=_LANGUAGE)

@@ -9,6 +9,7 @@ from gateway.store.tables.audit import audit, is_book, seal
 from gateway.store.tables.base import metadata
 from gateway.store.tables.limits import alert, binding, card_entry, tally
 from gateway.store.tables.notices import endpoint, heartbeat, notice
+from gateway.store.tables.paylinks import link
 from gateway.store.tables.payments import debt, event, instalment, line, payment, signed_request
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "is_book",
     "ledger",
     "line",
+    "link",
     "metadata",
     "notice",
     "operation",

@@ -69,6 +69,7 @@ payment = Table(
     Column("label", String(140), nullable=False),
     Column("email", String(254), nullable=False, server_default=""),
     Column("receipt_email", String(254), nullable=False, server_default=""),
+    Column("spoken", String(8), nullable=False, server_default=""),
     Column("payer_name", String(140), nullable=False, server_default=""),
     Column("payer_phone", String(20), nullable=False, server_default=""),
     Column("beneficiary", String(140), nullable=False, server_default=""),
@@ -93,6 +94,10 @@ payment = Table(
     Column("status", String(12), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    # What each extension gives, how many were given, and the moment none can pass.
+    Column("page_minutes", Integer, nullable=False, server_default="30"),
+    Column("extensions", Integer, nullable=False, server_default="0"),
+    Column("latest_at", UtcDateTime),
     Column("paid_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("attempts_max", Integer, nullable=False),
