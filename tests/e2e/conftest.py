@@ -18,7 +18,7 @@ from tests.support.theatre import Theatre as Theatre  # where the journeys look 
 from tests.support.theatre import in_this_process
 
 PHONE, DESK = 360, 1280
-WAIT_MS = 20_000  # a page takes half a second; a machine busy with the rest of the suite takes longer
+WAIT_MS = 45_000  # a page takes half a second; a machine busy with the rest of the suite takes longer
 
 NewPayer = Callable[..., Payer]
 

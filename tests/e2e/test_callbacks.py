@@ -153,13 +153,15 @@ def _make_news(parts: Parts, url: str, number: int) -> None:
 
 
 def _hurry(parts: Parts) -> None:
-    """Let time pass for what waits for its next try, and for the leases of the dead."""
+    """Let time pass for what waits for its next try, for the leases of the dead, and for a paused endpoint's probe."""
     now = utc_now()
     waiting = (t.notice.c.state == "new", t.notice.c.lease_until.is_(None), t.notice.c.next_at > now)
     orphaned = (t.notice.c.state == "new", t.notice.c.lease_until < now + LEASE - DELIVERY_MAX)
     with suppress(StoreBusy), parts.store.transaction() as tx:
         tx.connection.execute(update(t.notice).where(*waiting).values(next_at=now))
         tx.connection.execute(update(t.notice).where(*orphaned).values(lease_until=None, lease=""))
+        # A receiver that tosses a coin fails ten times in a row now and then.
+        tx.connection.execute(update(t.endpoint).where(t.endpoint.c.paused_until > now).values(paused_until=now))
 
 
 def _settle(parts: Parts) -> None:

@@ -145,6 +145,10 @@ def test_a_double_click_without_script_debits_once(new_payer: NewPayer, server: 
     payer.pay(FRICTIONLESS)
 
     payer.button("confirm").dblclick()
+    # The second click is shown where the first one stands; without script it is the payer who looks again.
+    payer.page.wait_for_selector('main[data-page="waiting"], main[data-page="paid"]')
+    while payer.page.locator("main").get_attribute("data-page") == "waiting":
+        payer.page.reload()
     payer.expect("paid")
 
     assert attempts_of(server.base_url, server.home, payment.id) in SUCCEEDED
