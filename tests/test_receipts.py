@@ -238,7 +238,7 @@ def test_tickets_speak_every_language_of_the_pages_with_the_same_words() -> None
         ("nl", "1.240,50\u00a0EUR", "17 mrt 2015 om 14:31 CET"),
         ("pt", "1\u00a0240,50\u00a0EUR", "17/03/2015 às 14:31 CET"),
         ("it", "1.240,50\u00a0EUR", "17 mar 2015 alle 14:31 CET"),
-        ("ar", "1,240.50\u00a0EUR", "17 مارس 2015، الساعة 14:31 CET"),
+        ("ar", "1.240,50\u00a0EUR", "17 مارس 2015، الساعة 14:31 CET"),
     ],
 )
 def test_amounts_and_moments_are_written_as_each_language_does(language: str, amount: str, moment: str) -> None:

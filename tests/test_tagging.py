@@ -193,7 +193,7 @@ def test_an_arabic_ticket_tells_its_words_in_the_order_they_are_read() -> None:
     assert told["H1"] == "قسيمة الدفع"
     everything = [one["/ActualText"] for one in tree(reader) if "/ActualText" in one]
     for words in (
-        "192.24\u00a0EUR",
+        "192,24\u00a0EUR",
         "120 rue de Bercy",
         "2026/1-P4",
         "المبلغ المدفوع",
