@@ -38,7 +38,8 @@ from gateway.keys import Keys, list_keys
 from gateway.links import Links
 from gateway.outbox import Outbox
 from gateway.receipts.press import Press
-from gateway.settings import Merchant, Settings
+from gateway.settings import Settings
+from gateway.settings.merchant import Merchant
 from gateway.store import Pen, Store, open_engine, wake
 
 # Every dialect but the native one, which alone needs the key files.
@@ -191,18 +192,17 @@ def build(
         checkout=Checkout(desk),
         outbox=outbox,
         dialects=dialects,
-        links=Links(
-            settings.base_url,
-            keys.secrets("page"),
-            keys.secrets("ticket"),
-            keys.secrets("link"),
-            keys.old_ticket_secrets(),
-        ),
+        links=_links(settings, keys),
         seal=seal,
         inbox=Inbox(settings.var / "inbox"),
         auditor=Auditor(store, now),
         now=now,
     )
+
+
+def _links(settings: Settings, keys: Keys) -> Links:
+    page, ticket, link = (keys.secrets(purpose) for purpose in ("page", "ticket", "link"))
+    return Links(settings.base_url, page, ticket, link, keys.old_ticket_secrets())
 
 
 def _dialects(settings: Settings, keys: Keys) -> dict[str, Dialect]:

@@ -15,6 +15,7 @@ from gateway.app import create_app
 from gateway.parts import Parts, build
 from gateway.settings import Settings, load
 from gateway.store import open_engine
+from gateway.web.rendering import init_rendering
 from tests.support.clock import Clock
 from tests.support.postgres import drop_database, fresh_database, start_postgres
 
@@ -81,20 +82,34 @@ def postgres_template(postgres: str) -> Iterator[str]:
     drop_database(postgres, name)
 
 
+@pytest.fixture
+def sqlite_url(home: Path, sqlite_template: Path) -> str:
+    """Give a migrated, empty SQLite database; what depends on no engine takes it for its ``database_url``."""
+    path = home / "var/guichet.sqlite"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Give a migrated, empty database: every test that uses one runs on both engines."""
     if request.param == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
-        path = home / "var/guichet.sqlite"
-        shutil.copy(template, path)
-        yield f"sqlite:///{path}"
+        yield request.getfixturevalue("sqlite_url")
         return
     server: str = request.getfixturevalue("postgres")
     name = f"t{os.getpid()}_{abs(hash(request.node.nodeid)) % 10**10}"
     copied: str = request.getfixturevalue("postgres_template")
     yield fresh_database(server, name, copied)
     drop_database(server, name)
+
+
+@pytest.fixture(scope="session")
+def drawing() -> Flask:
+    """Make what renders the templates, and is nothing else of a server."""
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="a test key")
+    init_rendering(app, ROOT)
+    return app
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Card numbers leave no trace when something breaks while one is on its way: the bank, the database, the disk, a page."""
 
 import io
-import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -13,7 +12,6 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from gateway import logs
 from gateway.acquirers import Acquirer, Enrolment
 from gateway.checkout import Checkout
 from gateway.core.card import CardEntry
@@ -23,6 +21,7 @@ from gateway.parts import Parts
 from tests.factories import open_payment
 from tests.support.clock import Clock
 from tests.support.figures import record
+from tests.support.output import caught
 from tests.support.traces import CODES, foreign_numbers, search
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -79,15 +78,8 @@ class Stage:
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """Catch what a process writes once its logs are configured; the test run's own handlers come back afterwards."""
-    root, written = logging.getLogger(), io.StringIO()
-    handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr("sys.stderr", written)
-    root.handlers = []
-    logs.configure("DEBUG")
-    yield written
-    root.handlers = handlers
-    root.setLevel(level)
+    with caught(monkeypatch, "DEBUG") as written:
+        yield written
 
 
 @pytest.fixture

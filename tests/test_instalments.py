@@ -88,6 +88,10 @@ def signed(jti: str) -> Signed:
     return Signed(MERCHANT, jti, jti)
 
 
+def give_back(parts: Parts, payment: PaymentResult, amount: Money | None = None) -> None:
+    parts.checkout.refunding.refund(Refund(Which(payment=payment.id), amount, signed("refund")), "native")
+
+
 def silence(*_: object, **__: object) -> Answer:
     raise AcquirerUnreachable("no answer")
 
@@ -209,7 +213,7 @@ class TestOnTheDay:
         come(parts, clock, SECOND)
         part = part_of(parts, purchase)
 
-        parts.checkout.refunding.refund(Refund(Which(payment=part.id), None, signed("refund")), "native")
+        give_back(parts, part)
         come(parts, clock, THIRD)
 
         assert part_of(parts, purchase).refunded_cents == 3000
@@ -330,7 +334,7 @@ class TestVoid:
 
     def test_a_purchase_given_back_whole_has_none_any_more(self, parts: Parts, clock: Clock) -> None:
         purchase = bought(parts)
-        parts.checkout.refunding.refund(Refund(Which(payment=purchase.id), None, signed("refund")), "native")
+        give_back(parts, purchase)
 
         come(parts, clock, THIRD)
 
@@ -339,7 +343,7 @@ class TestVoid:
 
     def test_a_purchase_given_back_in_part_keeps_them(self, parts: Parts, clock: Clock) -> None:
         purchase = bought(parts)
-        parts.checkout.refunding.refund(Refund(Which(payment=purchase.id), Money(100), signed("refund")), "native")
+        give_back(parts, purchase, Money(100))
 
         come(parts, clock, SECOND)
 
@@ -351,7 +355,7 @@ class TestVoid:
         purchase = bought(parts)
         with monkeypatch.context() as patch:
             patch.setattr(parts.checkout.desk.acquirer, "refund", silence)
-            parts.checkout.refunding.refund(Refund(Which(payment=purchase.id), None, signed("refund")), "native")
+            give_back(parts, purchase)
             come(parts, clock, SECOND)
         held = (states(parts, purchase), debits(parts))
 
@@ -386,7 +390,7 @@ class TestVoid:
         come(parts, clock, SECOND)
         with monkeypatch.context() as patch:
             patch.setattr(parts.checkout.desk.acquirer, "refund", silence)
-            parts.checkout.refunding.refund(Refund(Which(payment=purchase.id), None, signed("refund")), "native")
+            give_back(parts, purchase)
             come(parts, clock, SECOND + timedelta(days=2), sweeps=3)
         held = (states(parts, purchase), debits(parts))
 

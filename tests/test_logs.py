@@ -17,6 +17,7 @@ from gateway.core.errors import DeliveryFailed
 from gateway.parts import Parts
 from tests.factories import CHALLENGE, FUNDS, enter, open_payment, pay
 from tests.support.clock import Clock
+from tests.support.output import caught
 from tests.support.portal import Portal
 
 # What a line may hold: what the logger adds by itself, and the facts the product names.
@@ -30,15 +31,8 @@ log = logging.getLogger("gateway.test")
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """Catch what a process writes once its logs are configured; the test run's own handlers come back afterwards."""
-    root, written = logging.getLogger(), io.StringIO()
-    handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr("sys.stderr", written)
-    root.handlers = []
-    logs.configure()
-    yield written
-    root.handlers = handlers
-    root.setLevel(level)
+    with caught(monkeypatch) as written:
+        yield written
 
 
 def lines(output: io.StringIO) -> list[dict[str, Any]]:

@@ -22,16 +22,12 @@ from gateway.checkout import Checkout
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
 from gateway.core.states import AttemptStatus, Status
-from gateway.delivering import Deliverer
 from gateway.parts import Parts
 from gateway.store import tables as t
-from gateway.store.wake import Bell
-from gateway.worker import Worker
 from tests.factories import SILENT_APPROVED, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.server import wait_until
-
-NAMES = ("confirmation", "payer_mail", "merchant_mail", "alarm_mail", "sms")
+from tests.support.working import working
 
 
 class Recording:
@@ -58,23 +54,6 @@ class Hanging(Simulator):
         return super().status(op_id, amount)
 
 
-@contextmanager
-def working(parts: Parts, checkout: Checkout, channel: Recording) -> Iterator[None]:
-    """Run a worker's whole life beside the body; it is stopped as an operator stops it."""
-    bell = Bell(parts.store.engine, parts.settings.var / "wake")
-    deliverer = Deliverer(parts.store, dict.fromkeys(NAMES, channel), parts.now, outbox=parts.outbox, on_done=bell.ring)
-    worker = Worker(parts.store, checkout, deliverer, bell, parts.now)
-    # Signals belong to the main thread; the worker's own handler is called in their place.
-    thread = threading.Thread(target=worker.work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        worker.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
 def hanging(parts: Parts) -> tuple[Checkout, Hanging]:
     bank = parts.checkout.desk.acquirer
     assert isinstance(bank, Simulator)
@@ -94,7 +73,7 @@ class TestSweeping:
         checkout, bank = hanging(parts)
         channel = Recording()
         pay(parts, open_payment(parts), SILENT_APPROVED)
-        with working(parts, checkout, channel):
+        with working(parts, channel, checkout):
             assert bank.asked.wait(10)
             cancelled = open_payment(parts)
             parts.checkout.paying.cancel(cancelled.id)
@@ -106,7 +85,7 @@ class TestSweeping:
 
     def test_it_settles_what_was_left_open(self, parts: Parts) -> None:
         payment = pay(parts, open_payment(parts), SILENT_APPROVED)
-        with working(parts, parts.checkout, Recording()):
+        with working(parts, Recording()):
             wait_until(lambda: parts.checkout.opening.told(payment.id).status is Status.PAID, 10)
 
         attempt = parts.checkout.opening.told(payment.id).attempt
@@ -122,7 +101,7 @@ class TestSweeping:
                 sweeps.append(1)
                 raise error
 
-        with working(parts, Breaking(parts.checkout.desk), channel):
+        with working(parts, channel, Breaking(parts.checkout.desk)):
             wait_until(lambda: len(sweeps) == 1, 5)
             clock.advance(seconds=6)
             wait_until(lambda: len(sweeps) == 2, 5)
@@ -133,7 +112,7 @@ class TestSweeping:
 
     def test_a_beating_worker_makes_the_server_ready(self, parts: Parts, clock: Clock) -> None:
         before = parts.faults()
-        with working(parts, parts.checkout, Recording()):
+        with working(parts, Recording()):
             wait_until(lambda: not parts.faults(), 5)
         clock.advance(seconds=21)
 
@@ -144,7 +123,7 @@ class TestSweeping:
         for name, hours in (("killed:1", 25), ("stopped:2", 23)):
             with parts.store.transaction() as tx:
                 tx.notices.beat(name, clock.now() - timedelta(hours=hours))
-        with working(parts, parts.checkout, Recording()):
+        with working(parts, Recording()):
             wait_until(lambda: len(heartbeats(parts) - {"killed:1", "stopped:2"}) == 1, 5)
 
         assert "killed:1" not in heartbeats(parts)
@@ -163,7 +142,7 @@ class TestStopping:
                 finished.set()
 
         parts.checkout.paying.cancel(open_payment(parts).id)
-        with working(parts, parts.checkout, Slow()):
+        with working(parts, Slow()):
             assert begun.wait(10)
 
         assert finished.is_set()

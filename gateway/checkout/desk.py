@@ -15,7 +15,8 @@ from gateway.core.payment import Event
 from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Signed
 from gateway.outbox import Outbox
-from gateway.settings import LimitSettings, Merchant
+from gateway.settings import LimitSettings
+from gateway.settings.merchant import Merchant
 from gateway.store import Store, Transaction
 from gateway.store.payments import PaymentRow
 

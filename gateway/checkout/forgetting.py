@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.checkout.desk import Desk
 from gateway.core.errors import WrongStatus
-from gateway.settings import RETENTION_MONTHS
+from gateway.settings.merchant import RETENTION_MONTHS
 
 log = logging.getLogger(__name__)
 

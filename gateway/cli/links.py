@@ -1,7 +1,6 @@
 """``guichet links``: addresses and QR codes by which a paper invoice is paid, made of a table of debts."""
 
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,13 +44,11 @@ def make(home: Path, table: Path, out: Path, merchant: str) -> None:
     delimiter, made = _make(parts, table, merchant)
     # Beside its place and then moved: a folder that is there is whole.
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        _write_all(parts, scratch, delimiter, made)
-        scratch.rename(out)
-    except BaseException:
-        shutil.rmtree(scratch)
-        raise
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        whole = Path(scratch) / out.name
+        whole.mkdir(mode=0o700)
+        _write_all(parts, whole, delimiter, made)
+        whole.rename(out)
     click.echo(f"{len(made)} links in {out}: links.csv, labels.pdf, qr/")
 
 

@@ -23,7 +23,7 @@ from gateway.dialects.http import ErrorPage as ErrorPage
 from gateway.dialects.http import HttpCall as HttpCall
 from gateway.dialects.http import HttpReply as HttpReply
 from gateway.dialects.http import Try as Try
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 
 class Table(BaseModel):

@@ -44,7 +44,7 @@ from gateway.dialects.treasury import (
     local_date,
     local_time,
 )
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 # Published clients stop at 9 999.99 euros.
 VARIANT = Variant(letters=frozenset("TXAM"), amount_cents_max=999_999, is_email_required=False)

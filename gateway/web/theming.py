@@ -18,7 +18,7 @@ from flask import Flask, Response, abort
 
 from gateway.core.errors import BadField
 from gateway.core.payment import PaymentResult
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 from gateway.web.theming_contrast import contrast, ink_on, legible, stronger
 from gateway.web.theming_logo import MEDIA_TYPES, read_logo
 

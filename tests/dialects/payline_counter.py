@@ -28,7 +28,7 @@ from gateway.dialects import (
     Which,
 )
 from gateway.dialects.payline import PaylineDialect
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 ORIGIN = "https://pay.example.org"

@@ -33,7 +33,7 @@ from gateway.dialects import (
 from gateway.dialects.payfip import PayfipDialect
 from gateway.dialects.payfip.dialect import DETAIL
 from gateway.dialects.treasury import Anomalies, Anomaly
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 NOW = datetime(2026, 7, 4, 11, 25, tzinfo=UTC)
 ORIGIN = "https://pay.example.org"

@@ -58,7 +58,7 @@ from gateway.dialects import (
 )
 from gateway.dialects.spplus import MerchantKey, SpplusDialect, issue_key
 from gateway.dialects.spplus.administration import Inform
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 # Printed in the vendor's kits: the public demonstration shop.
 DEMO_KEY = "58 6d fc 9c 34 91 9b 86 3f fd 64 63 c9 13 4a 26 ba 29 74 1e c7 e9 80 79"

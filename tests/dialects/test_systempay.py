@@ -35,7 +35,7 @@ from gateway.dialects.systempay.fields import RULES
 from gateway.dialects.systempay.results import AUTH_RESULTS
 from gateway.dialects.systempay.schedule import read_plan
 from gateway.dialects.systempay.signature import kr_hash, sign
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 KEY = "1122334455667788"

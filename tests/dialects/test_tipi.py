@@ -25,7 +25,7 @@ from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import ErrorPage, Find, House, HttpCall, HttpReply, LookUp, Open, Try, Which
 from gateway.dialects.tipi import TipiDialect
 from gateway.dialects.treasury import Anomalies
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 NOW = datetime(2026, 7, 4, 11, 25, tzinfo=UTC)
 HOUSE = House("https://pay.example.org", ZoneInfo("Europe/Paris"), loopback_allowed=True, draw=lambda n: b"\x07" * n)

@@ -26,7 +26,8 @@ from gateway.core.signing import sign_webhook
 from gateway.dialects.native.faults import FAULTS
 from gateway.dialects.native.problems import ERRORS
 from gateway.keys import Keys
-from gateway.settings import AcquirerSettings, LimitSettings, Merchant, Settings, SmsSettings, SmtpSettings, WebSettings
+from gateway.settings import AcquirerSettings, LimitSettings, Settings, SmsSettings, SmtpSettings, WebSettings
+from gateway.settings.merchant import Merchant
 from tests.support import tools
 from tests.support.installing import NoTool
 from tests.support.server import Server, free_ports, make_home, running, wait_until

@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -13,16 +11,14 @@ import pytest
 
 from gateway.channels import Notice
 from gateway.core.money import Money
-from gateway.delivering import Deliverer
 from gateway.dialects import Refund, Signed, Which
 from gateway.parts import Parts
-from gateway.store.wake import Bell
-from gateway.worker import Worker
 from tests.factories import CHALLENGE, FRICTIONLESS, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.figures import record
 from tests.support.scale import scaled
 from tests.support.server import wait_until
+from tests.support.working import working
 
 # A portal answers about so fast.
 _ANSWER_SECONDS = 0.01
@@ -47,22 +43,6 @@ class Told:
             if notice.channel == "confirmation":
                 self.confirmations += 1
                 self.orders.setdefault(notice.result.id, []).append(notice.event.seq)
-
-
-@contextmanager
-def one_worker(parts: Parts, told: Told) -> Iterator[None]:
-    """Run one worker beside the body."""
-    bell = Bell(parts.store.engine, parts.settings.var / "wake")
-    names = ("confirmation", "payer_mail", "merchant_mail", "alarm_mail", "sms")
-    deliverer = Deliverer(parts.store, dict.fromkeys(names, told), parts.now, outbox=parts.outbox, on_done=bell.ring)
-    worker = Worker(parts.store, parts.checkout, deliverer, bell, parts.now)
-    thread = threading.Thread(target=worker.work, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        worker.stop()
-        thread.join(30)
 
 
 def pile_up(parts: Parts, number: int) -> None:
@@ -93,7 +73,7 @@ def test_one_worker_catches_up_and_keeps_nobody_new_waiting(parts: Parts, clock:
     clock.advance(hours=1)
     began = time.monotonic()
 
-    with one_worker(parts, told):
+    with working(parts, told):
         waits = [_waited(parts, told, n) for n in range(_FRESH)]
         wait_until(lambda: told.confirmations >= number + _FRESH // 2, seconds=600)
         caught_up = time.monotonic() - began

@@ -66,9 +66,8 @@ def postgresql_server(tmp_path: Path, key_folder: Path, postgres: str) -> Iterat
 
 
 @pytest.fixture
-def theatre(home: Path, sqlite_template: Path, clock: Clock) -> Iterator[Theatre]:
+def theatre(home: Path, sqlite_url: str, clock: Clock) -> Iterator[Theatre]:  # noqa: ARG001 - it finds it at home
     """Serve over a fresh SQLite file; there is no worker, the test delivers and sweeps itself."""
-    (home / "var/guichet.sqlite").write_bytes(sqlite_template.read_bytes())
     with in_this_process(home, clock) as theatre:
         yield theatre
 

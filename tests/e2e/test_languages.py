@@ -11,7 +11,6 @@ from flask import Flask
 from playwright.sync_api import Browser
 
 from gateway.core.languages import CODES
-from gateway.web.rendering import init_rendering
 from tests.web.test_templates import draw
 
 pytestmark = pytest.mark.e2e
@@ -27,14 +26,6 @@ _MISFITS = """() => [...document.querySelectorAll("body *")].filter((node) => no
     && !node.matches(".amount, .stamp") && node.innerText && node.innerText.trim()
     && node.clientWidth > 0 && node.scrollWidth > node.clientWidth + 1)
   .map((node) => `${node.tagName}.${node.className}: ${node.innerText.slice(0, 60)}`)"""
-
-
-@pytest.fixture(scope="module")
-def drawing() -> Flask:
-    app = Flask(__name__)
-    app.config.update(SECRET_KEY="a test key")
-    init_rendering(app, HOME)
-    return app
 
 
 def with_styles(html: str) -> str:

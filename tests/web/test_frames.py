@@ -11,7 +11,8 @@ from gateway.core.money import Money
 from gateway.core.payment import Line, PaymentResult
 from gateway.core.states import Status
 from gateway.web.theming_logo import LOGO_MAX_BYTES
-from tests.web.test_templates import HOME, OWN, WEIGHT_MAX_BYTES, Render, a_payment, app, every_page, render
+from tests.support.server import ROOT
+from tests.web.test_templates import OWN, WEIGHT_MAX_BYTES, Render, a_payment, app, every_page, render
 
 __all__ = ["app", "render"]  # fixtures
 
@@ -93,7 +94,7 @@ def test_a_page_that_only_leads_back_says_it_too(
 
 @pytest.mark.parametrize("language", ["fr", "ar"])
 def test_the_heaviest_logo_fits_beside_a_page(render: Render, language: str) -> None:
-    static = HOME / "checkout_templates/static"
+    static = ROOT / "checkout_templates/static"
     files = sum((static / name).stat().st_size for name in ("checkout.css", "checkout.js"))
 
     assert len(render("card", language, payment=with_debts(12)).encode()) + files + LOGO_MAX_BYTES < WEIGHT_MAX_BYTES
@@ -109,7 +110,7 @@ def test_numbers_and_references_keep_their_direction(render: Render) -> None:
 
 @pytest.mark.parametrize("sheet", ["checkout.css", "bank.css"])
 def test_styles_name_no_side_of_the_screen(sheet: str) -> None:
-    rules = (HOME / "checkout_templates/static" / sheet).read_text("utf-8")
+    rules = (ROOT / "checkout_templates/static" / sheet).read_text("utf-8")
     rules = re.sub(r"/\*.*?\*/", "", rules, flags=re.DOTALL)
 
     assert [match[0] for match in PHYSICAL.finditer(rules)] == []

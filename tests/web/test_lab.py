@@ -21,11 +21,9 @@ from tests.support.clock import Clock
 
 
 @pytest.fixture
-def database_url(home: Path, sqlite_template: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Use SQLite only: wishes lie in the bank's own file."""
-    path = home / "var/guichet.sqlite"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+    return sqlite_url
 
 
 @pytest.fixture

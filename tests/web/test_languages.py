@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from html import unescape
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -18,11 +17,9 @@ from gateway.dialects.spplus.entry import ValidityPast
 from gateway.parts import Parts
 from gateway.receipts.content import language_of
 from gateway.web import formats
-from gateway.web.rendering import init_rendering
 from tests.factories import CHALLENGE, deliver, open_payment
 from tests.web.test_templates import OWN, a_payment, draw
 
-HOME = Path(__file__).parents[2]
 EVENING = datetime(2026, 8, 21, 17, 5, tzinfo=UTC)
 NBSP = "\u00a0"
 
@@ -34,19 +31,9 @@ TURNS: dict[str, dict[str, object]] = {"paid": {"test_mode": False}, "refused": 
 
 
 @pytest.fixture
-def database_url(home: Path, sqlite_template: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Use one engine: no language depends on it."""
-    path = home / "var/guichet.sqlite"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(scope="module")
-def drawing() -> Flask:
-    app = Flask(__name__)
-    app.config.update(SECRET_KEY="a test key")
-    init_rendering(app, HOME)
-    return app
+    return sqlite_url
 
 
 def spoken_at(client: FlaskClient, address: str, **headers: str) -> str:

@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.core.states import Status
 from gateway.dialects.native.claims import PaymentClaims
 from gateway.dialects.native.problems import ERRORS
-from gateway.dialects.native.views import public_status
+from gateway.dialects.native.showing import public_status
 from gateway.web import openapi
 
 ORIGIN = "https://pay.example.org"

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,9 +19,8 @@ from gateway.steps.card import CardForm
 from gateway.steps.challenge import ChallengeForm
 from gateway.steps.review import ResultForm, ReviewForm
 from gateway.web.clock import Clock
-from gateway.web.rendering import init_rendering, template_names
+from gateway.web.rendering import template_names
 
-HOME = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
 LANGUAGES = [(code, name, f"?lang={code}") for code, name in languages.LANGUAGES]
 WEIGHT_MAX_BYTES = 60_000
@@ -56,12 +54,9 @@ def a_payment(status: Status = Status.OPENED, lines: tuple[Line, ...] = LINES, k
     )
 
 
-@pytest.fixture(scope="module")
-def app() -> Flask:
-    app = Flask(__name__)
-    app.config.update(SECRET_KEY="a test key")
-    init_rendering(app, HOME)
-    return app
+@pytest.fixture
+def app(drawing: Flask) -> Flask:
+    return drawing
 
 
 @pytest.fixture

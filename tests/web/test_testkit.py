@@ -26,11 +26,9 @@ ROUTES = ("inbox", "inbox.json", "inbox/1.M1P1Q1.host", "inbox/1.M1P1Q1.host/htm
 
 
 @pytest.fixture
-def database_url(home: Path, sqlite_template: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Use SQLite only: what is shown here lies in files, so the engine makes no difference."""
-    path = home / "var/guichet.sqlite"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+    return sqlite_url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 from gateway.web import init_headers
 from gateway.web.rendering import init_rendering
 from gateway.web.theming import init_theming, theme_faults, theme_remarks

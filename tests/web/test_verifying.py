@@ -26,11 +26,9 @@ SAID = Checked("pay_0123456789abcdef01234567", "", Money(9612), "20261121", is_d
 
 
 @pytest.fixture
-def database_url(home: Path, sqlite_template: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """What is asked here is a page's, not a database's."""
-    path = home / "var/guichet.sqlite"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
+    return sqlite_url
 
 
 def paid(parts: Parts) -> PaymentResult:

@@ -37,14 +37,8 @@ from gateway.dialects.native.claims import CancelClaims, PaymentClaims, RefundCl
 from gateway.dialects.native.faults import fault, validated
 from gateway.dialects.native.merchant import NativeMerchant, Terms
 from gateway.dialects.native.problems import NEUTRAL, Unproved, explain, problem
-from gateway.dialects.native.views import (
-    ListView,
-    NoticeView,
-    ResultClaims,
-    opened_view,
-    payment_view,
-    public_status,
-)
+from gateway.dialects.native.showing import opened_view, payment_view, public_status
+from gateway.dialects.native.views import ListView, NoticeView, ResultClaims
 from gateway.dialects.native.wire import Json, digest_of
 from gateway.dialects.schedule import after
 from gateway.keys import Keys

@@ -47,7 +47,7 @@ from gateway.dialects.treasury import (
     local_date,
     local_time,
 )
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 # Published clients stop at 99 999.99 euros.
 VARIANT = Variant(letters=frozenset("TXW"), amount_cents_max=9_999_999, is_email_required=True, closed="T4")

@@ -47,7 +47,7 @@ from gateway.dialects.payline.operations import (
     is_token,
 )
 from gateway.dialects.payline.schema import SCHEMA, Values
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 _SERVICE = re.compile(r"/(?:V4/)?services/(?P<api>[A-Za-z]{1,40})", re.ASCII)
 _DIRECTORY = "/services/servicesendpoints/SOAP/"

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from gateway.core.errors import SettingsError
 from gateway.dialects.book import Table, read_protocol
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 Dates = Literal["dd/mm/yyyy HH:MM:SS", "dd/mm/yy HH:MM:SS", "dd/mm/yyyy HH:MM", "dd/mm/yy HH:MM"]
 

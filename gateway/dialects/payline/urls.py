@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from gateway.core.payment import Mode
 from gateway.dialects import House
 from gateway.dialects.addresses import parse_address
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 URL_LENGTH_MAX = 255
 

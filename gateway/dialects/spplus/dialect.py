@@ -19,7 +19,7 @@ from gateway.dialects.spplus.entry import read_entry
 from gateway.dialects.spplus.query import join, parameters_of
 from gateway.dialects.spplus.shops import Shops
 from gateway.dialects.spplus.signer import sign_remotely
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 _ENTRIES = ("/paiement/init.do", "/IPaiement/initialiserPaiement.do", "/cgis-bin/spdecrypt.exe")
 _ADMINISTRATIONS = ("/administration/spadm/spadminservlet", "/administration_distante/adminADistance.do")

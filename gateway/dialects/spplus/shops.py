@@ -12,7 +12,7 @@ from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.book import Table, read_protocol
 from gateway.dialects.spplus.key import MerchantKey
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 # The company's number; the rest of a siret names one of its shops, and some modules leave it out.
 COMPANY_LENGTH = 14

@@ -37,7 +37,7 @@ from gateway.dialects.systempay.returning import way_back
 from gateway.dialects.systempay.schedule import next_call
 from gateway.dialects.systempay.shops import Shop, Shops, mode_of
 from gateway.dialects.systempay.transactions import RestLookUp
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 ENTRY = "/vads-payment/"
 

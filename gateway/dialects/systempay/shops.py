@@ -21,7 +21,7 @@ from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.book import Table, read_protocol
 from gateway.dialects.systempay.signature import Algorithm
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 CtxMode = Literal["TEST", "PRODUCTION"]
 

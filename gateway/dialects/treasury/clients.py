@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from gateway.core.errors import SettingsError
 from gateway.dialects import House
 from gateway.dialects.book import Table, read_protocol
-from gateway.settings import Merchant
+from gateway.settings.merchant import Merchant
 
 Kind = Literal["regie", "titre", "role"]
 

@@ -7,41 +7,26 @@ reads TOML or the environment. Keys and secrets of the ``keys/`` folder are read
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from gateway.core.errors import SettingsError
-from gateway.core.payment import Mode, Payee
+from gateway.core.payment import Mode
+from gateway.settings.merchant import Address, Merchant, Table
 
 # Variables that point at things before any settings exist.
 _RESERVED = frozenset({"GUICHET_HOME"})
 
-MerchantId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
-Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
 
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class AcquirerSettings(_Table):
+class AcquirerSettings(Table):
     """Which bank is asked for money: the simulator in this process, or one behind an address."""
 
     kind: Literal["simulator", "remote"] = "simulator"
     url: str = "http://127.0.0.1:8002"
 
 
-class SmtpSettings(_Table):
+class SmtpSettings(Table):
     """The mail relay. ``catcher`` starts a local one that keeps everything in the test inbox."""
 
     host: str = "127.0.0.1"
@@ -53,7 +38,7 @@ class SmtpSettings(_Table):
     catcher: bool = False
 
 
-class SmsSettings(_Table):
+class SmsSettings(Table):
     """How one-time codes leave: the test inbox, or any provider with an HTTP interface."""
 
     driver: Literal["inbox", "http"] = "inbox"
@@ -63,7 +48,7 @@ class SmsSettings(_Table):
     encoding: Literal["json", "form"] = "json"
 
 
-class WebSettings(_Table):
+class WebSettings(Table):
     """The web server: where it listens and how many processes serve."""
 
     host: str = "127.0.0.1"
@@ -73,7 +58,7 @@ class WebSettings(_Table):
     metrics_token: str = Field("", description="who may read /metrics; empty: only this machine")
 
 
-class LimitSettings(_Table):
+class LimitSettings(Table):
     """How many cards, codes and calls are too many; whoever passes a limit is told nothing of it.
 
     :ivar factor: development only: multiplies every figure but those of one page, for a machine where all payers come
@@ -104,61 +89,7 @@ class LimitSettings(_Table):
         return self.model_copy(update={"factor": 1, **{name: n * self.factor for name, n in figures.items()}})
 
 
-# A payer may contest a debit for 13 months (Code monétaire et financier, L133-24), and a deferred-debit card adds two: the
-# term the CNIL gives for proofs of card payments. The accounts themselves are the merchant's, and keep their own terms.
-RETENTION_MONTHS = 15
-
-
-class Merchant(_Table):
-    """One payee: who it is, what it may ask for, and where its answers may go."""
-
-    id: MerchantId
-    name: Annotated[str, StringConstraints(min_length=1, max_length=140)]
-    service: str = Field("", max_length=140)
-    address: tuple[str, ...] = ()
-    contract: str = Field("", max_length=32)
-    contact_email: str = ""
-    contact_phone: str = ""
-    language: Literal["fr", "en", "es", "de", "nl", "pt", "it", "ar"] = Field("fr", description="of its own copies")
-    mode: Mode = Mode.TEST
-    dialect: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,16}$")] = "native"
-    # Keys may be in it: it is never printed.
-    protocol: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
-    portal: MerchantId | None = None
-    theme: dict[str, str] = Field(default_factory=dict, description="colour and logo; see gateway.web.theming")
-    managers: tuple[Address, ...] = ()
-    callback_urls: tuple[str, ...] = ()
-    return_urls: tuple[str, ...] = ()
-    notify_url: str = ""
-    currency: str = "EUR"
-    amount_cents_max: int = Field(500_000, ge=1, le=99_999_999)
-    attempts_max: int = Field(3, ge=1, le=10)
-    page_minutes: int = Field(30, ge=5, le=1440)
-    email_rule: Literal["required", "optional", "fixed"] = "required"
-    always_review: bool = False
-    allow_repeat: bool = False
-    suspended: bool = Field(False, description="no new payment is opened; those under way end as they would")
-    retry_lock_minutes: int = Field(0, ge=0, le=1440)
-    remittance: Literal["at_once", "evening"] = "at_once"
-    retention_months: int = Field(RETENTION_MONTHS, ge=13, le=120, description="then what tells of payers is blanked")
-
-    @property
-    def payee(self) -> Payee:
-        """The part of the book that pages, mails and tickets print."""
-        return Payee(
-            id=self.id,
-            name=self.name,
-            service=self.service,
-            address=self.address,
-            contract=self.contract,
-            contact_email=self.contact_email,
-            contact_phone=self.contact_phone,
-            mode=self.mode,
-            language=self.language,
-        )
-
-
-class Settings(_Table):
+class Settings(Table):
     """Everything ``config/`` says, checked as a whole."""
 
     home: Path
