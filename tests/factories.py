@@ -1,10 +1,13 @@
 """Payments for tests, made through real verbs: nobody sets a status by hand."""
 
+from sqlalchemy import select
+
 from gateway.core.card import CardEntry, CardNumber, Expiry
 from gateway.core.money import Money
 from gateway.core.payment import Kind, Line, PaymentRequest, PaymentResult
 from gateway.dialects import Open, Signed
 from gateway.parts import Parts
+from gateway.store import tables as t
 
 # Our own published cards (config/test_cards.toml), by what they do.
 FRICTIONLESS = "4242424242424242"
@@ -69,11 +72,17 @@ def enter(parts: Parts, payment: PaymentResult, number: str = FRICTIONLESS) -> N
 
 
 def read_code(parts: Parts, payment: PaymentResult) -> str:
-    """Deliver what is due and read the newest code from the test inbox."""
-    # All test payments share one telephone, which is sent a few messages at a time.
-    while deliver(parts):
+    """Deliver what is due until the payment's codes have gone, and read the newest from the test inbox."""
+    # All test payments share one telephone, which is sent a few messages at a time; and others may go on paying.
+    while deliver(parts) and _codes_wait(parts, payment):
         pass
     return parts.inbox.messages(kind="sms", payment=payment.id)[0].code
+
+
+def _codes_wait(parts: Parts, payment: PaymentResult) -> bool:
+    with parts.store.reading() as tx:
+        codes = select(t.notice.c.id).join(t.payment).where(t.notice.c.channel == "sms", t.notice.c.state == "new")
+        return tx.connection.execute(codes.where(t.payment.c.public_id == payment.id)).first() is not None
 
 
 def deliver(parts: Parts) -> int:

@@ -28,6 +28,7 @@ from tests.support.clock import Clock
 from tests.support.crash import Guichet
 from tests.support.figures import record
 from tests.support.portal import Portal
+from tests.support.postgres import fresh_database, start_breakable
 from tests.support.scale import scaled
 from tests.support.server import free_ports
 from tests.support.traces import CODES, foreign_numbers, inner_parts, memory_hits, search
@@ -317,10 +318,21 @@ SCENES: Mapping[str, Way] = {
 }
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def own_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give a database whose server holds nothing else: its log is searched whole, and must not be recycled meanwhile."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    own = start_breakable().server
+    yield fresh_database(own.url, "canary")
+    own.stop()
+
+
 @pytest.fixture
-def guichet(home: Path, database_url: str) -> Iterator[Guichet]:
+def guichet(home: Path, own_database: str) -> Iterator[Guichet]:
     web, smtp = free_ports(2)
-    with Guichet(home, database_url, web, smtp) as guichet:
+    with Guichet(home, own_database, web, smtp) as guichet:
         yield guichet
 
 
@@ -426,7 +438,7 @@ class TestTheSearchItself:
 
 @pytest.mark.nightly_too
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a process's memory as a file")
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("own_database", ["sqlite"], indirect=True)
 def test_a_web_process_forgets_the_cards_it_saw(guichet: Guichet, home: Path) -> None:
     canary, numbers = Canary(guichet, home), foreign_numbers(scaled(20, 200))
     pids = guichet.pids("web")
