@@ -1,81 +1,76 @@
-"""``make bench``: prints what a payment and a ticket cost beside their floors."""
+"""``make bench``: measures each goal beside its floor, prints a table and writes ``bench/results/latest.json``."""
 
-import shutil
-import sqlite3
+import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench.harness import Bench, Row, noise, percentile
 
-from fpdf import FPDF
+RESULTS = Path(__file__).parent / "results/latest.json"
 
-from gateway import keys, migrations
-from gateway.parts import Parts, build
-from gateway.receipts import pdf
-from gateway.receipts.content import Receipt
-from gateway.settings import load
-from tests.factories import open_payment, pay
-
-ROOT = Path(__file__).parents[1]
-ROUNDS, EACH = 5, 20
-# What one journey commits: opened, shown, card taken, intent, outcome.
-COMMITS = 5
-
-
-def main() -> None:
-    """Measure in interleaved rounds and print medians."""
-    with tempfile.TemporaryDirectory() as folder:
-        parts = _parts(Path(folder))
-        floor = sqlite3.connect(Path(folder) / "floor.sqlite", isolation_level=None)
-        floor.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (x TEXT)")
-        _print("journey in process, SQLite FULL", lambda: pay(parts, open_payment(parts)), lambda: _commits(floor))
-        receipt = Receipt.of(pay(parts, open_payment(parts)), "payment.succeeded", "payer")
-        _print("ticket PDF", lambda: pdf.render(receipt, "fr"), _empty_page)
-        parts.store.engine.dispose()
+# Each module has one function of this name and the goal in its docstring; it is imported when its turn comes.
+GOALS: Mapping[str, str] = {
+    "P1": "bench.journeys:on_postgresql",
+    "P2": "bench.journeys:on_sqlite",
+    "P3": "bench.pages:measure",
+    "P4": "bench.latency:measure",
+    "P5": "bench.callbacks:measure",
+    "P6": "bench.tickets:measure",
+    "P7": "bench.growth:measure",
+    "P8": "bench.footprint:measure",
+    "P9": "bench.machines:measure",
+    "P10": "bench.peers:measure",
+}
 
 
-def _parts(home: Path) -> Parts:
-    (home / "checkout_templates").symlink_to(ROOT / "checkout_templates")
-    shutil.copytree(ROOT / "config", home / "config")
-    settings = load(home, {})
-    keys.ensure_demo(home / "keys", settings.key_holders, datetime.now(UTC))
-    parts = build(settings)
-    migrations.upgrade(parts.store.engine)
-    return parts
+def main() -> int:
+    """Measure all goals, or those that ``ONLY`` names, such as ``P1,P3``."""
+    asked = [name for name in os.environ.get("ONLY", "").upper().replace(",", " ").split() if name]
+    if unknown := set(asked) - set(GOALS):
+        print(f"ONLY: no goal {', '.join(sorted(unknown))}; known are {', '.join(GOALS)}", file=sys.stderr)
+        return 2
+    rows = [row for goal in asked or GOALS for row in _measured(goal)]
+    _print(rows)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return 0
 
 
-def _commits(floor: sqlite3.Connection) -> None:
-    for _ in range(COMMITS):
-        floor.execute("BEGIN IMMEDIATE")
-        floor.execute("INSERT INTO t VALUES ('x')")
-        floor.execute("COMMIT")
+def _measured(goal: str) -> list[Row]:
+    module, _, name = GOALS[goal].partition(":")
+    measure: Callable[[Bench], Iterable[Row]] = getattr(import_module(module), name)
+    print(f"{goal}: {(measure.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
+    began, calm = time.monotonic(), noise()
+    with tempfile.TemporaryDirectory(prefix="guichet-bench-") as folder:
+        bench = Bench(Path(folder))
+        try:
+            rows = list(measure(bench))
+        finally:
+            bench.close()
+    spins = calm + noise()
+    varied = (percentile(spins, 0.9) - percentile(spins, 0.1)) / statistics.median(spins)
+    print(f"{goal}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return [replace(row, noise=round(varied, 3)) for row in rows]
 
 
-def _empty_page() -> None:
-    page = FPDF()
-    page.add_page()
-    page.set_font("helvetica")
-    page.cell(text="Guichet")
-    page.output()
+def _print(rows: Iterable[Row]) -> None:
+    line = "{:4} {:44} {:>14} {:>10} {:>10} {:>8} {:>13} {:>15} {:>6}  {}"
+    print(line.format("goal", "what", "unit", "floor", "ours", "ratio", "target", "spread", "noise", "met"))
+    for row in rows:
+        figures = f"{row.floor:.4g}", f"{row.ours:.4g}", f"{row.ratio:.3g}"
+        spread = f"{row.spread[0]:.3g} .. {row.spread[1]:.3g}"
+        met = "yes" if row.met else "NO"
+        print(line.format(row.goal, row.what, row.unit, *figures, row.target, spread, f"{row.noise:.0%}", met))
+        if row.note:
+            print(f"     {row.note}")
 
 
-def _print(name: str, work: Callable[[], object], floor: Callable[[], object]) -> None:
-    work()
-    rounds = [(_milliseconds(work), _milliseconds(floor)) for _ in range(ROUNDS)]
-    mine, least = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"{name:34} {mine:8.2f} ms   floor {least:6.2f} ms   {mine / least:6.1f} x the floor")
-
-
-def _milliseconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    for _ in range(EACH):
-        work()
-    return (time.process_time() - began) / EACH * 1000
-
-
-main()
+if __name__ == "__main__":
+    sys.exit(main())
