@@ -112,11 +112,9 @@ class Bell:
         import psycopg
 
         if self._listener is None or self._listener.closed:
-            try:
-                self._listener = psycopg.connect(self._url, autocommit=True, connect_timeout=3)
-                self._listener.execute(f"LISTEN {_CHANNEL}")
-            except psycopg.Error:
-                self._listener = None
+            self._listener = None
+            with contextlib.suppress(psycopg.Error):
+                self._listener = _listening(self._url)
         return self._listener
 
     def _drain(self, ready: list[int]) -> None:
@@ -136,6 +134,19 @@ class Bell:
                 end.close()
 
 
+def _listening(url: str) -> "psycopg.Connection[tuple[object, ...]]":
+    """Open an ear; nothing stays open where that fails half-way. Raises :class:`psycopg.Error`."""
+    import psycopg
+
+    listener = psycopg.connect(url, autocommit=True, connect_timeout=3)
+    try:
+        listener.execute(f"LISTEN {_CHANNEL}")
+    except psycopg.Error:
+        listener.close()
+        raise
+    return listener
+
+
 def _heard(listener: "psycopg.Connection[tuple[object, ...]]") -> "psycopg.Connection[tuple[object, ...]] | None":
     """Take in what was called; a connection that broke is given up, to be made again."""
     import psycopg
@@ -144,5 +155,6 @@ def _heard(listener: "psycopg.Connection[tuple[object, ...]]") -> "psycopg.Conne
         for _ in listener.notifies(timeout=0):
             pass
     except psycopg.Error:
+        listener.close()
         return None
     return listener

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, select
 
@@ -49,9 +50,12 @@ def seconds(wait: Callable[[float], None], limit: float) -> float:
 
 def test_a_call_ends_the_sleep(engine: Engine, tmp_path: Path) -> None:
     with listening_bell(engine, tmp_path / "wake") as bell:
-        threading.Timer(0.2, caller(engine, tmp_path / "wake")).start()
+        call = threading.Timer(0.2, caller(engine, tmp_path / "wake"))
+        call.start()
 
         assert 0.1 < seconds(bell.wait, 10) < 5
+        # Who is woken may be faster than the caller, whose connection goes with the engine.
+        call.join()
 
 
 def test_a_call_made_just_before_the_sleep_is_not_lost(engine: Engine, tmp_path: Path) -> None:
@@ -130,6 +134,30 @@ def test_a_call_that_cannot_be_made_does_not_undo_what_was_committed(parts: Part
     parts.checkout.paying.cancel(payment.id)
 
     assert parts.checkout.opening.told(payment.id).status == "cancelled"
+
+
+class HalfDead:
+    """A server that goes away just after it took the connection."""
+
+    closed = False
+
+    def execute(self, _statement: str) -> None:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_ear_that_cannot_be_opened_whole_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half_dead = HalfDead()
+    monkeypatch.setattr(psycopg, "connect", lambda *_, **__: half_dead)
+    engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
+
+    with listening_bell(engine, tmp_path) as bell:
+        assert 0.05 < seconds(bell.wait, 0.1) < 5
+
+    assert half_dead.closed
+    engine.dispose()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="socket addresses are this short on Linux")
