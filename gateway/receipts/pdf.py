@@ -9,7 +9,7 @@ from gateway.receipts.codes import code_of
 from gateway.receipts.content import Operation, Receipt, Row
 from gateway.receipts.slip import ACCENT, GOOD, INK, MARGIN, QUIET, WARNING, WIDTH, Slip
 from gateway.receipts.tags import COLUMN, ROW, Tagged
-from gateway.receipts.typeface import OUTPUT_LOCK, printable
+from gateway.receipts.typeface import printable
 from gateway.receipts.words import RIGHT_TO_LEFT, WORDS
 
 _GUTTER = 6.0
@@ -40,8 +40,7 @@ def render(receipt: Receipt, language: str, check_url: str = "") -> bytes:
     page.draw_debts()
     page.draw_facts()
     page.draw_end()
-    with OUTPUT_LOCK:
-        return bytes(page.output(output_producer_class=Tagged))
+    return bytes(page.output(output_producer_class=Tagged))
 
 
 class _Ticket(Slip):

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC
+from functools import lru_cache
 
 from gateway.keys import Stamp, stamp_of
 from gateway.links import Checked, Links
@@ -10,6 +11,11 @@ from gateway.receipts.content import Receipt
 from gateway.receipts.sealing import can_seal, seal
 
 log = logging.getLogger(__name__)
+
+# Tickets kept ready in memory: some 30 kB each, a few seconds' worth of a busy worker. All of a merchant's managers are
+# sent the same copy, and who opens a ticket often prints it. Not on disk: tickets name people, whom a store of its own
+# would have to forget when the books do, to save ten milliseconds of drawing.
+_KEPT = 16
 
 
 class Press:
@@ -24,6 +30,7 @@ class Press:
         if stamps and not can_seal():
             log.warning("tickets are not sealed: there is a stamp, but pyhanko is not installed")
             self._stamps = ()
+        self._made = lru_cache(_KEPT)(self._make)
 
     def check_url(self, receipt: Receipt) -> str:
         """Give the address at which a ticket can be checked, or nothing."""
@@ -31,6 +38,9 @@ class Press:
 
     def ticket(self, receipt: Receipt, language: str) -> bytes:
         """Make the PDF ticket of a receipt; the same receipt gives the same bytes."""
+        return self._made(receipt, language)
+
+    def _make(self, receipt: Receipt, language: str) -> bytes:
         # fpdf2 takes most of a second to load; only a process that makes a ticket should pay for it.
         from gateway.receipts import pdf
 

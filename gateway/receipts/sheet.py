@@ -22,7 +22,7 @@ from fpdf import FPDF
 
 from gateway.core.money import Money
 from gateway.core.payment import Payee
-from gateway.receipts.typeface import FAMILY, OUTPUT_LOCK, Producer, install, printable
+from gateway.receipts.typeface import FAMILY, Producer, install, printable
 from gateway.receipts.words import RIGHT_TO_LEFT, WORDS, receipt_language
 
 # Millimetres: two labels beside each other, five below each other, on A4 with margins every office printer keeps.
@@ -100,8 +100,7 @@ def render(labels: Iterable[Label], *, translations: Path, at: datetime) -> byte
     :param at: when they were made; drawn again they are the same file
     """
     sheet = _Sheet(tuple(labels), translations, at)
-    with OUTPUT_LOCK:
-        return bytes(sheet.output(output_producer_class=Producer))
+    return bytes(sheet.output(output_producer_class=Producer))
 
 
 class _Sheet(FPDF):
@@ -117,17 +116,12 @@ class _Sheet(FPDF):
         self.set_creation_date(at)
         self.set_auto_page_break(False)
         self.c_margin = 0
-        install(self, printable("".join(self._texts(labels))))
+        install(self)
         for place, label in enumerate(labels):
             row, column = divmod(place % (_COLUMNS * _ROWS), _COLUMNS)
             if not (row or column):
                 self.add_page()
             self._draw(label, _MARGIN_X + column * _WIDTH, _MARGIN_Y + row * _HEIGHT)
-
-    @staticmethod
-    def _texts(labels: tuple[Label, ...]) -> Iterable[str]:
-        for label in labels:
-            yield from (label.payee.name, label.payee.service, label.reference, label.subject)
 
     def _draw(self, label: Label, x: float, y: float) -> None:
         self.set_draw_color(*_RULE)

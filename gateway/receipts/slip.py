@@ -12,6 +12,7 @@ from fpdf.annotations import PDFAnnotation
 from fpdf.enums import DocumentCompliance
 from fpdf.prefs import ViewerPreferences
 
+from gateway.receipts.lettering import Line
 from gateway.receipts.tags import Element, Tags, text_entry
 from gateway.receipts.typeface import FAMILY, install, is_right_to_left, printable
 
@@ -51,10 +52,9 @@ class Slip(FPDF):
         self.set_margins(MARGIN, MARGIN, MARGIN)
         self.set_auto_page_break(True, margin=PAGE[1] - _BOTTOM + 2)
         self.c_margin = 0
-        install(self, text)
-        if is_right_to_left(text):
-            # Each line finds its own direction: a French name or a reference keeps its order in an Arabic ticket.
-            self.set_text_shaping(True)
+        self._fonts = install(self)
+        self._tells_order = is_right_to_left(text)
+        self._laid_out: dict[tuple[str, str], Line] = {}
 
     @contextmanager
     def tagged(self, kind: str, entries: str = "") -> Iterator[None]:
@@ -93,12 +93,19 @@ class Slip(FPDF):
             return
         if self._mirrored:
             x, align = PAGE[0] - x - width, {"L": "R", "R": "L"}.get(align, align)
-        if self.text_shaping and self._element:
+        if self._tells_order and self._element:
             # Glyphs are in the order of the eye; this is the order of the mind, for whoever copies or listens.
             self._element.say(text)
-        self.set_x(x)
+        if self.will_page_break(height):
+            self.add_page()
+        line, size = self._line(text), self.font_size_pt
+        left = x + (width - self.measure(text)) * {"L": 0.0, "C": 0.5, "R": 1.0}[align]
+        # The letters stand in the middle of the line's height.
+        base = PAGE[1] - self.get_y() - 0.5 * height - 0.3 * self.font_size
+        font = self._set_font_for_page(line.font, size, wrap_in_text_object=False)
+        colour = self.text_color.serialize() if self.text_color else ""
         with self.marked():
-            self.cell(width, height, text, align=align)
+            self._out(f"q BT {font} {colour} {left * self.k:.2f} {base * self.k:.2f} Td {line.paint(size)} ET Q")
 
     def write_text(
         self, height: float, text: str, *, x: float = MARGIN, width: float = WIDTH, align: str = "L"
@@ -111,16 +118,13 @@ class Slip(FPDF):
             self.set_xy(MARGIN, self.get_y() + height)
 
     def lines(self, text: str, width: float) -> list[str]:
-        """Cut a text into lines, at its spaces while it can.
-
-        Measured as it is written: fpdf2 would cut a text of two directions where the eye does not.
-        """
-        if self.get_string_width(text) <= width:
+        """Cut a text into lines, at its spaces while it can."""
+        if self.measure(text) <= width:
             return [text]
         lines, line = list[str](), ""
         for word in text.split(" "):
             longer = f"{line} {word}" if line else word
-            if self.get_string_width(longer) <= width:
+            if self.measure(longer) <= width:
                 line = longer
                 continue
             *cut, rest = self._cut(word, width)
@@ -130,13 +134,24 @@ class Slip(FPDF):
 
     def _cut(self, word: str, width: float) -> Iterator[str]:
         """Cut a word that is longer than a line."""
-        while (whole := self.get_string_width(word)) > width:
+        while (whole := self.measure(word)) > width:
             fits = min(len(word) - 1, int(len(word) * width / whole) + 1)
-            while fits > 1 and self.get_string_width(word[:fits]) > width:
+            while fits > 1 and self.measure(word[:fits]) > width:
                 fits -= 1
             yield word[:fits]
             word = word[fits:]
         yield word
+
+    def measure(self, text: str) -> float:
+        """Say how wide a text is in the present style."""
+        return self._line(text).width * self.font_size / 1000
+
+    def _line(self, text: str) -> Line:
+        """Lay out a line, once: it is measured, cut and painted."""
+        key = (self.font_style, text)
+        if key not in self._laid_out:
+            self._laid_out[key] = Line.of(self._fonts[self.font_style], text)
+        return self._laid_out[key]
 
     def rule(self, *, x: float = MARGIN, width: float = WIDTH, dashed: bool = False) -> None:
         """Draw a thin line here."""
@@ -152,7 +167,7 @@ class Slip(FPDF):
     def stamp(self, text: str, *, x: float, y: float, colour: Colour) -> None:
         """Press a word in a double frame, tilted as a hand does it; ``x`` is where it ends."""
         self.style("B", 11, colour)
-        width = self.get_string_width(text) + 8
+        width = self.measure(text) + 8
         with self.rotation(7, (PAGE[0] - x + width / 2) if self._mirrored else x - width / 2, y + 4):
             left = PAGE[0] - x if self._mirrored else x - width
             with self.decoration(), self.marked():
@@ -230,8 +245,8 @@ class Slip(FPDF):
     def watermark(self, word: str) -> None:
         """Write a word from corner to corner, opaque and first, so that everything else stays legible on it."""
         self.style("B", 110, _WATERMARK)
-        self.style("B", 110 * min(1.0, 140 / self.get_string_width(word)), _WATERMARK)
-        width, middle_x, middle_y = self.get_string_width(word), PAGE[0] / 2, PAGE[1] / 2
-        with self.rotation(52, middle_x, middle_y), self.decoration(), self.marked():
-            self.set_xy(middle_x - width / 2, middle_y - 10)
-            self.cell(width, 20, word)
+        self.style("B", 110 * min(1.0, 140 / self.measure(word)), _WATERMARK)
+        width, middle_x, middle_y = self.measure(word), PAGE[0] / 2, PAGE[1] / 2
+        with self.rotation(52, middle_x, middle_y), self.decoration():
+            self.set_y(middle_y - 10)
+            self.say(20, word, x=middle_x - width / 2, width=width)

@@ -6,6 +6,7 @@ says so. How the ticket looks is in :mod:`gateway.receipts.pdf`.
 
 from fpdf.output import PDFPage
 from fpdf.syntax import PDFObject
+from fpdf.util import escape_parens
 
 from gateway.receipts.typeface import Producer
 
@@ -15,7 +16,9 @@ ROW = "/A<</O/Table/Scope/Row>>"
 
 
 def text_entry(name: str, text: str) -> str:
-    """Write a text as an entry of a dictionary, such as ``/Alt<FEFF...>``."""
+    """Write a text as an entry of a dictionary, such as ``/Alt(Code)`` or ``/Alt<FEFF...>``."""
+    if text.isascii():
+        return f"/{name}({escape_parens(text)})"
     return f"/{name}<FEFF{text.encode('utf-16-be').hex().upper()}>"
 
 
