@@ -1,27 +1,33 @@
 """Brings to whom it was promised what the outbox holds: claims, tries, tries again, gives up.
 
-``deliver_due`` claims rows under a lease, sends outside any transaction, and writes the result. Any number of workers on
-any number of machines may run it at once: a notice goes out at least once, always with the same id and the same body,
-and in order per payment and receiver.
+``deliver_due`` claims rows under a lease, hands them to threads that send outside any transaction, and marks what has been
+delivered meanwhile: many in one transaction, which costs what one would. A crash in between means that they go out again.
+Any number of workers on any number of machines may run it at once: a notice goes out at least once, always with the same
+id and the same body, and in order per payment and receiver.
 """
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy import Row
 
 from gateway.channels import Channel, Notice
-from gateway.core.errors import DeliveryFailed
+from gateway.core.errors import DeliveryFailed, StoreBusy
+from gateway.core.payment import PaymentResult
 from gateway.dialects.schedule import after
-from gateway.lanes import MEANS, Lane, Means
+from gateway.lanes import MEANS, Lane, Means, batches, lane_of, strands
 from gateway.metrics import DELIVERIES
 from gateway.outbox import Outbox
 from gateway.store import Store, Transaction
+from gateway.store.notices import Delivered, Room
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +54,24 @@ LEASE = timedelta(seconds=60)
 AT_ONCE = 32
 SLOW_AT_ONCE = 96
 CODES_AT_ONCE = 8
+# Tickets are drawn by the processor, of which threads have one between them.
+MAILS_AT_ONCE = 4
+SLOW_MAILS_AT_ONCE = 12
 PER_TARGET = 2
+# What one claim takes for an endpoint that works, and how long its two hands may be at it: then the rest is given back,
+# long before the lease is over.
+RUN = 32
+# The first go out while the others are still being read.
+_LOADED_AT_ONCE = 64
+_RUN_LONGEST = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A claimed notice, as it is handed to a channel."""
+
+    row: Row[Any]
+    notice: Notice
 
 
 class Deliverer:
@@ -70,74 +93,112 @@ class Deliverer:
         means: Means = MEANS,
     ) -> None:
         self._store, self._channels, self._now, self._outbox, self._on_done = store, channels, now, outbox, on_done
-        self._chance = means.chance
-        # Codes have threads of their own: a code waits for nobody's slow portal.
-        self._lanes = (Lane("codes", CODES_AT_ONCE, means.pool), Lane("others", AT_ONCE, means.pool, SLOW_AT_ONCE))
+        self._chance, self._is_closing = means.chance, False
+        # A code waits for nobody's slow portal, a portal for nobody's tickets.
+        self._lanes = (
+            Lane("codes", CODES_AT_ONCE, means.pool),
+            Lane("confirmations", AT_ONCE, means.pool, SLOW_AT_ONCE),
+            Lane("mails", MAILS_AT_ONCE, means.pool, SLOW_MAILS_AT_ONCE),
+        )
+        self._delivered: SimpleQueue[tuple[Row[Any], Delivered]] = SimpleQueue()
 
     def deliver_due(self) -> int:
-        """Claim what is due and hand it to the pools; returns how many were claimed, without waiting for them."""
+        """Mark what was delivered, claim what is due and hand it to the pools; returns how many were claimed.
+
+        It waits for no delivery: what those it claims come to is written down by a later call, or by :meth:`close`.
+        """
         lease, now = self._chance.randbytes(8).hex(), self._now()
-        claimed = 0
-        for lane in self._lanes:
-            free = lane.free()
-            if free <= 0:
-                continue
+        free = {lane.name: lane.free() for lane in self._lanes}
+        done = self._take_delivered()
+        try:
             with self._store.transaction() as tx:
+                self._mark(tx, done, now)
                 rows = tx.notices.claim(
-                    lease, now=now, until=now + LEASE, limit=free, per_target=PER_TARGET, lane=lane.name
+                    lease, now=now, until=now + LEASE, room=Room(**free, per_place=PER_TARGET, run=RUN)
                 )
-            for row in rows:
-                lane.submit(partial(self._deliver, row, lease), self._on_done)
-            claimed += len(rows)
-        return claimed
+        except BaseException:
+            for one in done:
+                self._delivered.put(one)
+            raise
+        self._report(done)
+        if not rows:
+            return 0
+        lanes = {lane.name: lane for lane in self._lanes}
+        for batch in batches(strands(rows, PER_TARGET), _LOADED_AT_ONCE):
+            with self._store.reading() as tx:
+                results = tx.payments.results({row.payment_id for strand in batch for row in strand})
+            for strand in batch:
+                tasks = [_Task(row, _notice(row, results[row.payment_id])) for row in strand]
+                lanes[lane_of(strand[0].channel)].submit(partial(self._deliver, tasks, lease), self._on_done)
+        return len(rows)
 
     def drain(self, timeout_seconds: float = 30) -> None:
-        """Wait for the deliveries under way."""
+        """Wait for the deliveries under way, and mark them."""
         for lane in self._lanes:
             wait(lane.busy, timeout=timeout_seconds)
+        done = self._take_delivered()
+        try:
+            with self._store.transaction() as tx:
+                self._mark(tx, done, self._now())
+        except StoreBusy:
+            log.warning("database busy; what was delivered will go out again")
+        else:
+            self._report(done)
 
     def close(self) -> None:
         """Finish what is under way and take nothing new."""
+        self._is_closing = True
         self.drain()
         for lane in self._lanes:
             lane.pool.shutdown(wait=False, cancel_futures=True)
 
-    def _deliver(self, row: Row[Any], lease: str) -> None:
-        """Send one notice and write down what came of it."""
+    def _deliver(self, tasks: Sequence[_Task], lease: str) -> None:
+        """Send notices for one place one after the other; where the first waits or fails, the others are given back."""
+        until = self._now() + _RUN_LONGEST
+        for number, task in enumerate(tasks):
+            is_taken = self._try(task, lease)
+            rest = [left.row.id for left in tasks[number + 1 :]]
+            if rest and (not is_taken or self._now() > until or self._is_closing):
+                with self._store.transaction() as tx:
+                    tx.notices.release(rest, lease)
+                return
+
+    def _try(self, task: _Task, lease: str) -> bool:
+        """Send one notice; say whether its receiver has it. What came of it is written down here, or soon."""
+        row = task.row
         if row.tries > 2 and self._planned(row, row.tries - 2) is None:
             # Claimed twice more than the schedule allows; once may be an answer that nobody could write down.
             self._failed(row, lease, DeliveryFailed("each worker that tried it died", again=False))
-            return
+            return False
         try:
-            reply = self._channels[row.channel].deliver(self._notice(row), self._now())
+            reply = self._channels[row.channel].deliver(task.notice, self._now())
         except DeliveryFailed as error:
             self._failed(row, lease, error)
         except Exception as error:
             log.exception("delivery broke", extra={"notice": row.event_id, "channel": row.channel})
             self._failed(row, lease, DeliveryFailed(type(error).__name__))
         else:
-            with self._store.transaction() as tx:
-                tx.notices.finish(row.id, lease, self._now(), reply or "")
-                if row.endpoint:
-                    tx.endpoints.works(row.endpoint)
+            self._delivered.put((row, Delivered(row.id, lease, reply or "")))
+            return True
+        return False
+
+    def _take_delivered(self) -> list[tuple[Row[Any], Delivered]]:
+        taken = []
+        with suppress(Empty):
+            while True:
+                taken.append(self._delivered.get_nowait())
+        return taken
+
+    @staticmethod
+    def _mark(tx: Transaction, done: Iterable[tuple[Row[Any], Delivered]], now: datetime) -> None:
+        tx.notices.finish((delivered for _, delivered in done), now)
+        tx.endpoints.work({row.endpoint for row, _ in done if row.endpoint})
+
+    @staticmethod
+    def _report(done: Iterable[tuple[Row[Any], Delivered]]) -> None:
+        for row, _ in done:
             DELIVERIES.labels(row.channel, "delivered").inc()
             log.info("notice delivered", extra={"notice": row.event_id, "channel": row.channel, "tries": row.tries})
-
-    def _notice(self, row: Row[Any]) -> Notice:
-        with self._store.reading() as tx:
-            result = tx.payments.result(tx.payments.by_id(row.payment_id))
-        event = next(event for event in result.events if event.id == row.event_id)
-        return Notice(
-            row.event_id,
-            row.channel,
-            row.target,
-            result,
-            event,
-            row.body,
-            is_repeat=row.delivered_at is not None,
-            tries=row.tries,
-            by_hand=row.by_hand,
-        )
 
     def _failed(self, row: Row[Any], lease: str, error: DeliveryFailed) -> None:
         """Schedule the next try, or give up and raise the alarm."""
@@ -180,6 +241,21 @@ class Deliverer:
         with self._store.reading() as tx:
             payment = tx.payments.by_id(row.payment_id)
         return self._outbox.retry_at(payment.dialect, payment.merchant_id, tries, self._now())
+
+
+def _notice(row: Row[Any], result: PaymentResult) -> Notice:
+    event = next(event for event in result.events if event.id == row.event_id)
+    return Notice(
+        row.event_id,
+        row.channel,
+        row.target,
+        result,
+        event,
+        row.body,
+        is_repeat=row.delivered_at is not None,
+        tries=row.tries,
+        by_hand=row.by_hand,
+    )
 
 
 def spread(planned: datetime, now: datetime, chance: random.Random = MEANS.chance) -> datetime:

@@ -6,9 +6,13 @@ Threads and drawn lots come from here alone, so that a simulation can put its ow
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ log = logging.getLogger(__name__)
 MEANS = Means()
 
 _SLOW_SECONDS = 1.0
+_LANES = {"sms": "codes", "confirmation": "confirmations"}
 
 
 class Lane:
@@ -44,7 +49,7 @@ class Lane:
         self.busy = {future: began for future, began in self.busy.items() if not future.done()}
         long_ago = time.monotonic() - _SLOW_SECONDS
         slow = sum(began <= long_ago for began in self.busy.values())
-        return self._size + min(slow, self._slow) - len(self.busy)
+        return max(self._size + min(slow, self._slow) - len(self.busy), 0)
 
     def submit(self, task: Callable[[], None], on_done: Callable[[], None]) -> None:
         """Have a thread do ``task``, then call ``on_done``."""
@@ -52,6 +57,38 @@ class Lane:
         self.busy[future] = time.monotonic()
         future.add_done_callback(_report)
         future.add_done_callback(lambda _: on_done())
+
+
+def lane_of(channel: str) -> str:
+    """Name the lane of a channel, as a claim does."""
+    return _LANES.get(channel, "mails")
+
+
+def strands(rows: Iterable[Row[Any]], abreast: int) -> list[list[Row[Any]]]:
+    """Part what was claimed into rows that one hand brings out one after the other: ``abreast`` of them for each place."""
+    parted: list[list[Row[Any]]] = []
+    for (channel, _), run in groupby(sorted(rows, key=_place), _place):
+        notices = list(run)
+        # Codes are each on their own: none waits for another.
+        several = len(notices) if channel == "sms" else min(abreast, len(notices))
+        parted += (notices[first::several] for first in range(several))
+    return parted
+
+
+def batches(strands: Iterable[list[Row[Any]]], size: int) -> Iterator[list[list[Row[Any]]]]:
+    """Part strands into batches of about ``size`` rows."""
+    batch: list[list[Row[Any]]] = []
+    for strand in strands:
+        batch.append(strand)
+        if sum(map(len, batch)) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _place(row: Row[Any]) -> tuple[str, str]:
+    return row.channel, row.endpoint or row.target
 
 
 def _report(future: Future[None]) -> None:

@@ -48,10 +48,8 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def home(tmp_path: Path, key_folder: Path) -> Path:
-    """Make a home: the shipped settings and templates, keys of its own, nothing in var/."""
-    home = tmp_path / "home"
+def furnish(home: Path, key_folder: Path) -> Path:
+    """Make a home where there is none."""
     home.mkdir()
     (home / "checkout_templates").symlink_to(ROOT / "checkout_templates")
     shutil.copytree(ROOT / "config", home / "config")
@@ -59,6 +57,12 @@ def home(tmp_path: Path, key_folder: Path) -> Path:
     (home / "keys").chmod(0o700)
     (home / "var").mkdir(mode=0o700)
     return home
+
+
+@pytest.fixture
+def home(tmp_path: Path, key_folder: Path) -> Path:
+    """Make a home: the shipped settings and templates, keys of its own, nothing in var/."""
+    return furnish(tmp_path / "home", key_folder)
 
 
 @pytest.fixture(scope="session")

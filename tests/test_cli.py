@@ -5,7 +5,6 @@ import socket
 from pathlib import Path
 
 import pytest
-import responses
 import time_machine
 from click.testing import CliRunner, Result
 
@@ -14,6 +13,7 @@ from gateway.cli.serving import MEMORY
 from gateway.parts import Parts
 from tests.factories import deliver, open_payment, pay
 from tests.support.clock import Clock
+from tests.support.crash import Receiver, listening
 from tests.support.portal import ORIGIN, Portal
 
 
@@ -91,21 +91,19 @@ def test_the_operator_refunds_what_is_left(run, parts: Parts) -> None:  # type: 
     assert "nothing is left" in none.output
 
 
-@responses.activate
 def test_a_dead_notice_is_sent_again_by_hand(run, parts: Parts) -> None:  # type: ignore[no-untyped-def]
-    url = "http://127.0.0.1:8001/confirmations"
-    responses.post(url, status=410)
-    pay(parts, open_payment(parts, email=""))
-    deliver(parts)
-    responses.replace("POST", url, status=200)
-    dead = next(line for line in run("notice", "list", "--state", "dead").output.splitlines() if "confirmation" in line)
+    with listening(Receiver(answer=lambda number: (200 if number else 410, {}))) as portal:
+        pay(parts, open_payment(parts, notify_url=portal.url, email=""))
+        deliver(parts)
+        listed = run("notice", "list", "--state", "dead").output
+        dead = next(line for line in listed.splitlines() if "confirmation" in line)
 
-    again = run("notice", "resend", dead.split()[0])
-    deliver(parts)
+        again = run("notice", "resend", dead.split()[0])
+        deliver(parts)
 
     assert "HTTP 410" in dead
     assert "due now" in again.output
-    assert responses.calls[0].request.headers["webhook-id"] == responses.calls[1].request.headers["webhook-id"]
+    assert portal.told[0].id == portal.told[1].id
     assert "confirmation" not in run("notice", "list", "--state", "dead").output
 
 

@@ -1,5 +1,7 @@
 """A portal that fails ten times in a row is asked now and then by one notice; when it is back, all are told, in order."""
 
+from datetime import timedelta
+
 from sqlalchemy import select
 
 from gateway.channels import Notice
@@ -9,6 +11,8 @@ from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.factories import open_payment, pay
 from tests.support.clock import Clock
+from tests.support.server import wait_until
+from tests.support.working import working
 from tests.test_outbox import CONFIRMATION, Postman, notices, refund, turn
 
 SICK, WELL = "http://127.0.0.1:8001/sick", "http://127.0.0.1:8001/well"
@@ -174,3 +178,21 @@ def test_what_waited_as_long_as_the_longest_schedule_is_given_up_with_an_alarm(p
     assert {row.state for row in notices(parts)} == {"dead"}
     assert all("paused" in row.last_error for row in notices(parts))
     assert len(notices(parts, "alarm_mail")) == 6
+
+
+def test_a_worker_that_starts_forgets_endpoints_nothing_waits_for(parts: Parts, clock: Clock) -> None:
+    portals = paused(parts)
+    clock.advance(seconds=6)
+    work(parts, portals)
+    with parts.store.transaction() as tx:
+        for address in ("http://127.0.0.1:8001/left", "http://127.0.0.1:8001/recent"):
+            for _ in range(10):
+                tx.endpoints.fails(address, clock.now() + timedelta(hours=0 if "left" in address else 25))
+    clock.advance(hours=26)
+
+    with working(parts, portals.postman):
+        wait_until(lambda: not parts.faults(), 5)
+
+    with parts.store.reading() as tx:
+        left = set(tx.connection.execute(select(t.endpoint.c.address)).scalars())
+    assert left == {SICK, "http://127.0.0.1:8001/recent"}

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-import responses
 
 from gateway.channels.catcher import Catcher
+from gateway.core.payment import PaymentResult
 from gateway.parts import Parts
 from gateway.settings import Settings, load
 from tests.factories import deliver, open_payment, pay
-
-URL = "http://127.0.0.1:8001/confirmations"
+from tests.support.crash import Receiver, listening
 
 
 @pytest.fixture
@@ -21,15 +20,18 @@ def settings(home, database_url: str) -> Iterator[Settings]:  # type: ignore[no-
         yield load(home, {"GUICHET_DATABASE_URL": database_url, "GUICHET_SMTP__PORT": str(catcher.port)})
 
 
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        mock.post(URL, status=410)
-        yield mock
+@pytest.fixture
+def portal() -> Iterator[Receiver]:
+    with listening(Receiver(answer=lambda _: (410, {}))) as portal:
+        yield portal
 
 
-def test_payer_and_manager_each_get_their_copy(parts: Parts) -> None:
-    paid = pay(parts, open_payment(parts))
+@pytest.fixture
+def paid(parts: Parts, portal: Receiver) -> PaymentResult:
+    return pay(parts, open_payment(parts, notify_url=portal.url))
+
+
+def test_payer_and_manager_each_get_their_copy(parts: Parts, paid: PaymentResult) -> None:
 
     deliver(parts)
 
@@ -39,8 +41,7 @@ def test_payer_and_manager_each_get_their_copy(parts: Parts) -> None:
     assert mails["regisseur@demonstration.example"].attachments[0].name == f"ticket-merchant-{paid.number}.pdf"
 
 
-def test_a_receipt_sent_again_is_marked_duplicate(parts: Parts) -> None:
-    paid = pay(parts, open_payment(parts))
+def test_a_receipt_sent_again_is_marked_duplicate(parts: Parts, paid: PaymentResult) -> None:
     deliver(parts)
     with parts.store.transaction() as tx:
         rows = tx.notices.of_payment(tx.payments.get(paid.id).id)
@@ -53,8 +54,9 @@ def test_a_receipt_sent_again_is_marked_duplicate(parts: Parts) -> None:
     assert "DUPLICATA" not in first.subject.upper()
 
 
-def test_a_confirmation_given_up_rings_once_at_the_merchants(parts: Parts) -> None:
-    paid = pay(parts, open_payment(parts))
+def test_a_confirmation_given_up_rings_once_at_the_merchants(
+    parts: Parts, paid: PaymentResult, portal: Receiver
+) -> None:
     deliver(parts)
     with parts.store.transaction() as tx:
         rows = tx.notices.of_payment(tx.payments.get(paid.id).id)
@@ -67,15 +69,14 @@ def test_a_confirmation_given_up_rings_once_at_the_merchants(parts: Parts) -> No
     alarms = [m for m in parts.inbox.messages(kind="mail", payment=paid.id) if "non remise" in m.subject]
     assert dead.state == "dead"
     assert [alarm.to for alarm in alarms] == ["regisseur@demonstration.example"]
-    assert "127.0.0.1:8001" in alarms[0].text
+    assert portal.url.split("/")[2] in alarms[0].text
     assert "HTTP 410" in alarms[0].text
 
 
-def test_a_refund_is_told_to_payer_and_manager_with_its_own_ticket(parts: Parts) -> None:
+def test_a_refund_is_told_to_payer_and_manager_with_its_own_ticket(parts: Parts, paid: PaymentResult) -> None:
     from gateway.core.money import Money
     from gateway.dialects import Refund, Signed, Which
 
-    paid = pay(parts, open_payment(parts))
     deliver(parts)
     command = Refund(Which(payment=paid.id), Money(1000), Signed("mairie-demo", "refund-1", "d"))
     parts.checkout.refunding.refund(command, "native")

@@ -7,11 +7,9 @@ the receiver answers is judged by the dialect, from its status and the beginning
 from collections.abc import Mapping
 from datetime import datetime
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from gateway.channels import Notice
 from gateway.channels.egress import LookUp, WayOut, look_up
+from gateway.channels.wire import Reply
 from gateway.core.errors import DeliveryFailed
 from gateway.dialects import Dialect, Try
 
@@ -41,12 +39,12 @@ class ConfirmationChannel:
             return _judge(reply, dialect)
 
 
-def _judge(reply: requests.Response, dialect: Dialect) -> str:
+def _judge(reply: Reply, dialect: Dialect) -> str:
     """Give the beginning of an answer that means "I have it"."""
     # Little is read, so that the connection can be used again; what is longer is cut off with it.
     try:
-        body = reply.raw.read(_BODY_MAX, decode_content=True) or b""
-    except HTTPError:
+        body = reply.read(_BODY_MAX)
+    except (OSError, ValueError):
         # Broken or badly packed: where the status says it all, it has been said.
         body = b""
     said = body.decode("utf-8", "replace").replace("\0", "")[:REPLY_MAX]

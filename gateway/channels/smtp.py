@@ -1,4 +1,7 @@
-"""The mail relay: one message over one SMTP conversation, bounded in time.
+"""The mail relay: one message after the other over kept connections, each message bounded in time.
+
+A kept connection is asked (RSET) before it is trusted with a message, so that one the relay has let go of is made anew
+while nothing has been said yet. From then on a message is sent once: what stayed unclear is for the outbox to try again.
 
 Nothing about the payer or the card is logged or put into a reason; a reason names the SMTP stage and code only.
 """
@@ -7,6 +10,7 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -17,6 +21,9 @@ from gateway.core.errors import DeliveryFailed
 # A relay that takes longer to accept a connection is down (reliability: connect 3 s, total 15 s).
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
+# Relays wait five minutes for the next command (RFC 5321 section 4.5.3.2.7), what stands between us and them perhaps less.
+_IDLE_SECONDS = 30.0
+_OK = 250
 
 
 class Security(StrEnum):
@@ -42,6 +49,19 @@ class Relay:
     total_seconds: float = TOTAL_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """A connection nobody uses just now."""
+
+    relay: Relay
+    smtp: smtplib.SMTP
+    since: float
+
+
+_lock = threading.Lock()
+_idle: list[_Idle] = []
+
+
 def send(relay: Relay, message: EmailMessage) -> None:
     """Hand one message to the relay, within its total time.
 
@@ -65,20 +85,61 @@ def send(relay: Relay, message: EmailMessage) -> None:
 
 
 def _converse(relay: Relay, message: EmailMessage) -> None:
-    smtp = _connect(relay)
+    smtp = _kept(relay)
+    is_new = smtp is None
+    if smtp is None:
+        smtp = _connect(relay)
     # A socket timeout bounds one read; a relay that sends a byte now and then would hold the worker for ever.
     cut = threading.Timer(relay.total_seconds, _cut, (smtp,))
     cut.daemon = True
     cut.start()
+    is_accepted = False
     try:
-        _introduce(smtp, relay)
+        if is_new:
+            _introduce(smtp, relay)
         smtp.send_message(message)
-        # The message is accepted: a relay that is rude at the goodbye must not make us send it again.
-        with suppress(smtplib.SMTPException, OSError):
-            smtp.quit()
+        is_accepted = True
     finally:
         cut.cancel()
-        smtp.close()
+        if is_accepted:
+            _keep(relay, smtp)
+        else:
+            smtp.close()
+
+
+def _kept(relay: Relay) -> smtplib.SMTP | None:
+    """Take a connection that still answers, if there is one."""
+    while True:
+        with _lock:
+            found = next((one for one in reversed(_idle) if one.relay == relay), None)
+            if found is None:
+                return None
+            _idle.remove(found)
+        with suppress(smtplib.SMTPException, OSError):
+            if found.smtp.sock:
+                found.smtp.sock.settimeout(CONNECT_SECONDS)
+                if found.smtp.rset()[0] == _OK:
+                    found.smtp.sock.settimeout(relay.total_seconds)
+                    return found.smtp
+        found.smtp.close()
+
+
+def hang_up() -> None:
+    """Close the connections that nobody uses just now."""
+    with _lock:
+        over, _idle[:] = list(_idle), []
+    for one in over:
+        one.smtp.close()
+
+
+def _keep(relay: Relay, smtp: smtplib.SMTP) -> None:
+    """Keep a connection for the next message; those that waited too long are closed, and no relay need say goodbye."""
+    now = time.monotonic()
+    with _lock:
+        over = [one for one in _idle if now - one.since > _IDLE_SECONDS]
+        _idle[:] = [one for one in _idle if one not in over] + [_Idle(relay, smtp, now)]
+    for one in over:
+        one.smtp.close()
 
 
 def _connect(relay: Relay) -> smtplib.SMTP:

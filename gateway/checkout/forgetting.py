@@ -1,6 +1,7 @@
 """When people are forgotten: a merchant's term after a payment ended, in small batches, once an hour."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +29,8 @@ class Forgetting:
         now = self._desk.now()
         if now < self._next_at:
             return 0
-        links, due = self._forget_links(now), self._due(now)
+        terms = self._terms(now)
+        links, due = self._forget_links(terms, now), self._due(terms, now)
         for payment_id in due:
             with suppress(WrongStatus), self._desk.store.transaction() as tx:
                 tx.payments.take_by_id(payment_id)
@@ -37,30 +39,33 @@ class Forgetting:
         if due or links:
             self._desk.store.wipe()
             log.info("people forgotten", extra={"count": len(due) + links})
-        if not due:
+        if not due and links < _BATCH:
             self._next_at = now + _EVERY
         return len(due)
 
-    def _forget_links(self, now: datetime) -> int:
-        """Blank the links that ended long ago: one statement for each merchant, as they are few beside payments."""
-        book = self._desk.merchants
-        with self._desk.store.transaction() as tx:
-            count = tx.links.forget_of_others(tuple(book), months_before(now, RETENTION_MONTHS), now)
-            for merchant in book.values():
-                count += tx.links.forget(merchant.id, months_before(now, merchant.retention_months), now)
+    def _terms(self, now: datetime) -> dict[str, datetime]:
+        """Say, for each merchant of whom something is remembered, before when what ended is forgotten."""
+        with self._desk.store.reading() as tx:
+            remembered = tx.retention.merchants()
+        # Whoever has left the book said nothing of a longer term.
+        months = dict.fromkeys(remembered, RETENTION_MONTHS)
+        months |= {name: book.retention_months for name, book in self._desk.merchants.items() if name in remembered}
+        return {name: months_before(now, months[name]) for name in sorted(months)}
+
+    def _forget_links(self, terms: Mapping[str, datetime], now: datetime) -> int:
+        """Blank the links that ended long ago, by statements: nothing is written about each of them."""
+        count = 0
+        for merchant, before in terms.items():
+            with self._desk.store.transaction() as tx:
+                count += tx.links.forget(merchant, before, now, _BATCH)
         return count
 
-    def _due(self, now: datetime) -> list[int]:
-        book, due, told = self._desk.merchants, list[int](), now - _TOLD_WITHIN
+    def _due(self, terms: Mapping[str, datetime], now: datetime) -> list[int]:
+        due, told = list[int](), now - _TOLD_WITHIN
         with self._desk.store.reading() as tx:
-            for merchant in book.values():
+            for merchant, before in terms.items():
                 if len(due) < _BATCH:
-                    due += tx.retention.due(
-                        merchant.id, months_before(now, merchant.retention_months), told, _BATCH - len(due)
-                    )
-            if len(due) < _BATCH:
-                before = months_before(now, RETENTION_MONTHS)
-                due += tx.retention.due_of_others(tuple(book), before, told, _BATCH - len(due))
+                    due += tx.retention.due(merchant, before, told, _BATCH - len(due))
         return due
 
 

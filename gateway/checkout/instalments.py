@@ -93,7 +93,7 @@ class Instalments:
         desk, now, rank = self._desk, self._desk.now(), part.position + FIRST_RANK
         named = f"{purchase.handle}/{rank}"
         request = _request(tx, purchase, part)
-        payment_id = tx.payments.add(
+        row = tx.payments.add(
             request,
             public_id=desk.new_id("pay"),
             dialect=purchase.dialect,
@@ -106,20 +106,20 @@ class Instalments:
             parent_id=purchase.id,
             rank=rank,
         )
-        tx.payments.set_receipt(payment_id, email=purchase.receipt_email, language=purchase.spoken)
+        tx.payments.set_receipt(row, email=purchase.receipt_email, language=purchase.spoken)
         # One row for each part, whoever asks for it: no second attempt could hold it.
         occurrence = f"{purchase.public_id}/{rank}"
         line = request.lines[0]
-        debt_id = tx.debts.add(request.merchant, request.fiscal_year, line.reference, occurrence, payment_id)
-        tx.payments.add_line(payment_id, 0, debt_id, line)
-        tx.payments.move(tx.payments.by_id(payment_id), Status.OPENED)
-        row = tx.payments.by_id(payment_id)
+        debt_id = tx.debts.add(request.merchant, request.fiscal_year, line.reference, occurrence, row.id)
+        tx.payments.add_line(row.id, 0, debt_id, line)
+        tx.payments.move(row, Status.OPENED)
+        row = tx.payments.by_id(row.id)
         desk.note(tx, row, "payment.created", dialect=row.dialect, purchase=purchase.public_id, rank=str(rank))
         return row
 
     def _ask_at(self, tx: Transaction, payment: PaymentRow, card: Row[Any], at: datetime) -> None:
         """Begin an attempt by the purchase's card; the sweep asks for its money at ``at``, if nobody has before."""
-        attempt_id = tx.attempts.add(
+        attempt = tx.attempts.add(
             payment.id,
             public_id=self._desk.new_id("att"),
             status=AttemptStatus.AUTHENTICATED,
@@ -131,7 +131,7 @@ class Instalments:
             started_at=self._desk.now(),
             next_at=at,
         )
-        facts = {"attempt": tx.attempts.get(attempt_id).public_id, "at": at.isoformat(timespec="seconds")}
+        facts = {"attempt": attempt.public_id, "at": at.isoformat(timespec="seconds")}
         self._desk.note(tx, payment, "attempt.planned", **facts)
 
     def _follow_up(self, tx: Transaction, part: Row[Any]) -> None:

@@ -38,6 +38,7 @@ from gateway.metrics import ALARMS
 from gateway.metrics import WITHHELD as WITHHELD_CARDS
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow
+from gateway.store.seen import Refusals, Seen, Typed
 
 log = logging.getLogger(__name__)
 
@@ -74,78 +75,59 @@ class Limiting:
         Raises :class:`WrongStatus` when this page has seen too many.
         """
         now, limits = self._desk.now(), tx.limits
-        if not self.may_enter(tx, row):
+        key = self._desk.card_key
+        number, card_range = (Identity.of(digest, key, now) for digest in (card.identity, card.range_identity))
+        typed = Typed(row.id, row.merchant_id, origin, number, card_range)
+        addresses = [("address", origin)] if origin else []
+        limits.lock([*addresses, ("card", number.today.hex())], now)
+        seen = limits.see(typed, now)
+        if seen.of_page >= self.figures.cards_per_page:
             raise WrongStatus("too many cards were entered on this page")
-        identity = Identity.of(card.identity, self._desk.card_key, now)
-        card_range = Identity.of(card.range_identity, self._desk.card_key, now)
-        # Always in this order, so that two of them cannot wait for each other.
-        for scope, subject in (("address", origin), ("card", identity.today.hex())):
-            if subject:
-                limits.lock(scope, subject, now)
-        passed = self._passed_limit(tx, row, (identity, card_range), origin)
+        passed = self._passed_limit(tx, row, typed, seen)
         if passed:
             WITHHELD_CARDS.labels(passed).inc()
             log.info("card withheld from the bank", extra={"payment": row.public_id, "reason": passed})
-        entry = limits.add_entry(
-            row.id,
-            identity,
-            card_range,
-            merchant_id=row.merchant_id,
-            origin=origin,
-            at=now,
-            state="withheld" if passed else "asked",
-        )
-        return entry, not passed
+        return limits.add_entry(typed, now, "withheld" if passed else "asked"), not passed
 
     def may_enter(self, tx: Transaction, row: PaymentRow) -> bool:
         """Say whether a page takes one more card."""
         return tx.limits.count_of_payment(row.id) < self.figures.cards_per_page
 
-    def _passed_limit(self, tx: Transaction, row: PaymentRow, card: tuple[Identity, Identity], origin: str) -> str:
+    def _passed_limit(self, tx: Transaction, row: PaymentRow, typed: Typed, seen: Seen) -> str:
         """Name the first limit a card would pass; empty when the bank may be asked about it."""
-        if origin and self._is_busy(tx, origin):
+        if typed.origin and self._is_busy(seen):
             return "address"
-        if self._is_refused_often(tx, card[0]):
+        if self._is_refused_often(seen.refusals):
             return "card"
-        if self._is_held(tx, row, card[1]):
+        if self._is_held(tx, row, typed, seen):
             return "range"
-        return self._passed_slow(tx, row, origin)
+        return self._passed_slow(tx, row, typed.origin) if seen.is_attacked else ""
 
-    def _is_busy(self, tx: Transaction, origin: str) -> bool:
-        now, figures, count = self._desk.now(), self.figures, tx.limits.count_of_origin
-        if count(origin, now - SPELL) >= figures.cards_per_address:
-            return True
-        return count(origin, now - DAY) >= figures.cards_per_address_day
+    def _is_busy(self, seen: Seen) -> bool:
+        figures = self.figures
+        return seen.of_origin >= figures.cards_per_address or seen.of_origin_day >= figures.cards_per_address_day
 
     def _passed_slow(self, tx: Transaction, row: PaymentRow, origin: str) -> str:
         """Name the limit a card would pass that holds only while its merchant is under attack."""
         now = self._desk.now()
-        if not tx.limits.is_alert(row.merchant_id, "refusals", [""], now):
-            return ""
         last = tx.limits.last_of_payment(row.id)
         if last is not None and now - last < SLOW_PAUSE:
             return "slow"
         refused = tx.limits.count_refused_of_origin(origin, now - DAY) if origin else 0
         return "address" if refused >= self.figures.refusals_per_address_day else ""
 
-    def _is_refused_often(self, tx: Transaction, card: Identity, besides: int = 0) -> bool:
-        now, figures, count = self._desk.now(), self.figures, tx.limits.count_refusals
-        return (
-            count(card, now - HOUR, now, besides) >= figures.refusals_per_card_hour
-            or count(card, now - DAY, now, besides) >= figures.refusals_per_card_day
-        )
+    def _is_refused_often(self, refusals: Refusals) -> bool:
+        figures = self.figures
+        return refusals.hour >= figures.refusals_per_card_hour or refusals.day >= figures.refusals_per_card_day
 
-    def _is_held(self, tx: Transaction, row: PaymentRow, card_range: Identity) -> bool:
+    def _is_held(self, tx: Transaction, row: PaymentRow, typed: Typed, seen: Seen) -> bool:
         """Say whether cards of a range are not asked about for a merchant, which may begin now."""
-        now, figures = self._desk.now(), self.figures
-        names = [card_range.today.hex(), card_range.yesterday.hex()]
-        if tx.limits.is_alert(row.merchant_id, "range", names, now):
+        if seen.is_held:
             return True
-        share = tx.limits.share_of_range(row.merchant_id, card_range, now - SPELL)
-        enough, percent = figures.range_cards, figures.range_percent
+        share, enough, percent = seen.of_range, self.figures.range_cards, self.figures.range_percent
         if not is_range_tested(share.refused, share.entered, at_least=enough, percent=percent):
             return False
-        self._raise(tx, row, "range", names[0], RANGE_HELD)
+        self._raise(tx, row, "range", typed.range.today.hex(), RANGE_HELD)
         return True
 
     def stand_in(self, card: CardEntry) -> Enrolment:
@@ -167,8 +149,9 @@ class Limiting:
         card = tx.limits.card_of(attempt.id)
         if card is None:
             return True
-        tx.limits.lock("card", card.today.hex(), self._desk.now())
-        if not self._is_refused_often(tx, card, besides=attempt.id):
+        now = self._desk.now()
+        tx.limits.lock([("card", card.today.hex())], now)
+        if not self._is_refused_often(tx.limits.refusals(card, now, besides=attempt.id)):
             return True
         tx.limits.withhold(attempt.id)
         WITHHELD_CARDS.labels("card").inc()
@@ -203,7 +186,7 @@ class Limiting:
         if phone == self._desk.test_phone:
             return True
         now, figures, block = self._desk.now(), self.figures, phone[:-4]
-        tx.limits.lock("phone", phone, now)
+        tx.limits.lock([("phone", phone)], now)
         if tx.limits.count_codes(phone, now - HOUR) >= figures.codes_per_phone_hour:
             WITHHELD_CARDS.labels("phone").inc()
             return False
@@ -218,11 +201,8 @@ class Limiting:
         if card is None:
             return True
         now = self._desk.now()
-        tx.limits.lock("card", card.today.hex(), now)
-        if tx.limits.count_guesses(card, now - DAY) >= self.figures.guesses_per_card_day:
-            return False
-        tx.limits.add_guess(attempt.id, 1)
-        return True
+        tx.limits.lock([("card", card.today.hex())], now)
+        return tx.limits.count_guess(attempt.id, card, now - DAY, self.figures.guesses_per_card_day)
 
     # Merchants' programs.
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from gateway.checkout.desk import Desk
 from gateway.checkout.extending import bounded
@@ -63,7 +63,7 @@ class Opening:
             if created:
                 self._desk.note(tx, row, "payment.created", dialect=dialect, **command.marks)
                 log.info("payment created", extra={"payment": row.public_id, "merchant": row.merchant_id})
-            return tx.payments.result(row if not created else tx.payments.by_id(row.id)), created
+            return tx.payments.result(row), created
 
     def _twin(self, tx: Transaction, command: Open) -> PaymentRow | None:
         """Find the open payment this request asks for again, freeing debts whose page has run out on the way."""
@@ -101,7 +101,7 @@ class Opening:
             raise RequestConflict("suspended", "this merchant has suspended its payments; ask again later")
         minutes = command.page_minutes or merchant.page_minutes
         last_day = desk.end_of(request.pay_before) if request.pay_before else None
-        payment_id = tx.payments.add(
+        row = tx.payments.add(
             request,
             public_id=desk.new_id("pay"),
             dialect=dialect,
@@ -114,11 +114,10 @@ class Opening:
             latest_at=bounded(now + command.life, last_day) if command.life else last_day,
             attempts_max=merchant.attempts_max,
         )
-        row = tx.payments.by_id(payment_id)
         # One order of locking for everybody, so that two payments of the same debts cannot wait for each other.
         for position, line in sorted(enumerate(request.lines), key=lambda pair: normal_reference(pair[1].reference)):
             debt_id = self._take(tx, command, line, row)
-            tx.payments.add_line(payment_id, position, debt_id, line)
+            tx.payments.add_line(row.id, position, debt_id, line)
         return row
 
     def _take(self, tx: Transaction, command: Open, line: Line, row: PaymentRow) -> int:
@@ -176,6 +175,12 @@ class Opening:
         """Tell one payment to whoever holds a signed link to it."""
         with self._desk.store.reading() as tx:
             return tx.payments.result(tx.payments.get(public_id))
+
+    def ended(self, public_id: str) -> tuple[str, datetime | None]:
+        """Say which dialect a payment's merchant speaks, and when it ended, if it has."""
+        with self._desk.store.reading() as tx:
+            row = tx.payments.get(public_id)
+        return row.dialect, row.ended_at
 
     def is_being_told(self, public_id: str) -> bool:
         """Say whether a confirmation of this payment is under way, or due and not yet tried."""

@@ -10,10 +10,9 @@ from gateway.acquirers import Enrolment, Flow
 from gateway.channels.code_text import compose_code_sms
 from gateway.checkout.desk import Desk
 from gateway.checkout.limiting import Limiting
-from gateway.checkout.situation import Situation, Stage, situation
+from gateway.checkout.situation import Situation, Stage, Turn, situation, turn
 from gateway.core.card import CardEntry
 from gateway.core.challenge import (
-    CHALLENGE_LIFE,
     CODE_LIFE,
     RESEND_AFTER,
     SENDS_MAX,
@@ -44,28 +43,24 @@ class Paying:
         """Say where the payer stands; the first look opens the payment, a late one expires it."""
         with self._desk.store.reading() as tx:
             row = tx.payments.get(public_id)
-            if not self._must_touch(tx, row):
-                return self._situation(tx, row)
+            known = turn(tx, row)
+            if not self._must_touch(row, known):
+                return self._situation(tx, row, known)
         with self._desk.store.transaction() as tx:
             row = tx.payments.take(public_id)
             self._touch(tx, row)
             return self._situation(tx, tx.payments.by_id(row.id))
 
-    def _situation(self, tx: Transaction, row: PaymentRow) -> Situation:
-        seen = situation(tx, self._desk.now(), row)
+    def _situation(self, tx: Transaction, row: PaymentRow, known: Turn | None = None) -> Situation:
+        seen = situation(tx, self._desk.now(), row, known)
         is_full = seen.stage is Stage.CARD and not self._limiting.may_enter(tx, row)
         return replace(seen, may_enter=False) if is_full else seen
 
-    def _must_touch(self, tx: Transaction, row: PaymentRow) -> bool:
+    def _must_touch(self, row: PaymentRow, known: Turn) -> bool:
         now = self._desk.now()
         if row.status not in (Status.CREATED, Status.OPENED):
             return False
-        return row.status == Status.CREATED or row.expires_at <= now or self._idle_challenge(tx, row) is not None
-
-    def _idle_challenge(self, tx: Transaction, row: PaymentRow) -> Row[Any] | None:
-        front = tx.attempts.front(row.id)
-        challenge = tx.attempts.challenge(front.id) if front and front.status == AttemptStatus.AUTHENTICATING else None
-        return front if challenge and challenge.opened_at + CHALLENGE_LIFE <= self._desk.now() else None
+        return row.status == Status.CREATED or row.expires_at <= now or known.is_idle(now)
 
     def _touch(self, tx: Transaction, row: PaymentRow) -> None:
         if row.status in (Status.CREATED, Status.OPENED) and row.expires_at <= self._desk.now():
@@ -73,8 +68,8 @@ class Paying:
         elif row.status == Status.CREATED:
             tx.payments.move(row, Status.OPENED)
             self._desk.note(tx, row, "payment.opened")
-        elif front := self._idle_challenge(tx, row):
-            self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
+        elif (known := turn(tx, row)).is_idle(self._desk.now()) and known.attempt:
+            self._desk.fail_authentication(tx, row, known.attempt, family="challenge_timeout")
 
     def _payable(self, tx: Transaction, public_id: str) -> PaymentRow:
         """Take a payment that still waits for the payer. Raises :class:`WrongStatus`."""
@@ -87,8 +82,10 @@ class Paying:
 
     def enter_card(  # noqa: PLR0913 - what a card page asks
         self, public_id: str, card: CardEntry, *, scheme: str, email: str, language: str = "", origin: str = ""
-    ) -> None:
+    ) -> bool:
         """Exchange the card for a token and begin an attempt; the number is known to nobody after this call.
+
+        Returns whether the bank asks the payer for a code.
 
         :param scheme: the brand the payer chose on a co-badged card (regulation 2015/751 art. 8), or empty
         :param email: where the receipt goes; empty keeps the merchant's
@@ -110,10 +107,10 @@ class Paying:
                 self._touch(tx, row)
                 row = tx.payments.by_id(row.id)
             self._supersede(tx, row)
-            tx.payments.set_receipt(row.id, email=email, language=language)
-            row = tx.payments.by_id(row.id)
+            row = tx.payments.set_receipt(row, email=email, language=language)
             attempt = self._begin(tx, row, card, enrolment, scheme if scheme in usable else usable[0])
             tx.limits.become(entry, "withheld" if attempt.token == WITHHELD else "begun", attempt.id)
+        return bool(attempt.flow == Flow.CHALLENGE)
 
     def _enrol(self, card: CardEntry, amount: Money, entry: int) -> Enrolment | None:
         acquirer, op_id = self._desk.acquirer, self._desk.new_id("op")
@@ -138,7 +135,7 @@ class Paying:
         phone = row.payer_phone or self._desk.test_phone
         if enrolment and enrolment.flow is Flow.CHALLENGE and not self._limiting.may_send(tx, row, phone):
             enrolment = self._limiting.withheld(enrolment.schemes)
-        attempt_id = tx.attempts.add(
+        attempt = tx.attempts.add(
             row.id,
             public_id=self._desk.new_id("att"),
             status=AttemptStatus.AUTHENTICATING,
@@ -152,7 +149,6 @@ class Paying:
             phone=f"•• •• •• •• {phone[-2:]}",
             started_at=self._desk.now(),
         )
-        attempt = tx.attempts.get(attempt_id)
         flow = enrolment.flow if enrolment else None
         self._desk.note(tx, row, "attempt.started", attempt=attempt.public_id, scheme=scheme, flow=flow or "none")
         if flow is Flow.CHALLENGE:
@@ -238,7 +234,7 @@ class Paying:
     def _authenticate(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> bool:
         if not tx.attempts.close_challenge(attempt.id, self._desk.now()):
             raise WrongStatus("the code was used already")
-        tx.limits.add_guess(attempt.id, -1)
+        tx.limits.take_guess_back(attempt.id)
         proof = self._desk.new_id("auth")
         tx.attempts.move(attempt, AttemptStatus.AUTHENTICATED, authentication=proof)
         self._desk.note(tx, row, "attempt.authenticated", attempt=attempt.public_id, flow=Flow.CHALLENGE)

@@ -135,8 +135,7 @@ class Settling:
     def record(self, attempt_id: int, op_id: str, answer: Answer) -> None:
         """Make a clear answer true; anything else is doubt."""
         with self._desk.store.transaction() as tx:
-            row = tx.payments.take_by_id(tx.attempts.get(attempt_id).payment_id)
-            attempt = tx.attempts.get(attempt_id)
+            row, attempt = tx.payments.take_of_attempt(attempt_id), tx.attempts.get(attempt_id)
             expected = (op_id, Money(row.amount_cents, row.currency))
             if (answer.op_id, answer.amount) != expected:
                 log.error("acquirer answered another question", extra={"payment": row.public_id})
@@ -199,8 +198,7 @@ class Settling:
         """Note that nobody knows what became of an authorisation; the resolver will ask at once."""
         now = self._desk.now()
         with self._desk.store.transaction() as tx:
-            row = tx.payments.take_by_id(tx.attempts.get(attempt_id).payment_id)
-            attempt = tx.attempts.get(attempt_id)
+            row, attempt = tx.payments.take_of_attempt(attempt_id), tx.attempts.get(attempt_id)
             if attempt.status != AttemptStatus.AUTHORISING:
                 tx.attempts.reschedule(attempt_id, now + backoff(attempt.tries))
                 return

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from gateway.checkout.extending import TimeLimit, time_limit
-from gateway.core.challenge import RESEND_AFTER, SENDS_MAX, TRIES_MAX
+from gateway.core.challenge import CHALLENGE_LIFE, RESEND_AFTER, SENDS_MAX, TRIES_MAX
 from gateway.core.payment import PaymentResult
 from gateway.core.states import AttemptStatus, Status
 from gateway.store import Transaction
@@ -83,15 +83,38 @@ class Situation:
         return self.stage is Stage.REFUSED and self.result.is_live
 
 
-def situation(tx: Transaction, now: datetime, row: PaymentRow) -> Situation:
-    """Say where the payer of a payment stands."""
-    result = tx.payments.result(row)
-    attempt = tx.attempts.latest(row.id)
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The last card of a payment that waits for its payer, if one was entered, and its code, if one is awaited."""
+
+    attempt: Row[Any] | None = None
+    challenge: Row[Any] | None = None
+
+    def is_idle(self, now: datetime) -> bool:
+        """Whether a code has been awaited for too long."""
+        return self.challenge is not None and bool(self.challenge.opened_at + CHALLENGE_LIFE <= now)
+
+
+def turn(tx: Transaction, row: PaymentRow) -> Turn:
+    """Look at what the payer of a payment did last, while it is the payer's turn."""
+    attempt = tx.attempts.latest(row.id) if row.status == Status.OPENED else None
+    if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
+        return Turn(attempt)
+    return Turn(attempt, tx.attempts.challenge(attempt.id))
+
+
+def situation(tx: Transaction, now: datetime, row: PaymentRow, known: Turn | None = None) -> Situation:
+    """Say where the payer of a payment stands.
+
+    :param known: what :func:`turn` says of the row, if it was asked already
+    """
+    result, known = tx.payments.result(row), known or turn(tx, row)
+    attempt = known.attempt
     stage = Stage.WAITING if result.parent and result.is_live else _FINAL.get(result.status)
     if stage is None:
         shown = attempt is not None and not attempt.dismissed
         stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD
-    challenge = tx.attempts.challenge(attempt.id) if attempt and stage is Stage.CHALLENGE else None
+    challenge = known.challenge if stage is Stage.CHALLENGE else None
     view = _view(now, attempt, challenge) if attempt and challenge else None
     return Situation(result, stage, view, time_limit(row, now))
 

@@ -22,12 +22,13 @@ class Visiting:
         :param browser: what its cookie says, or is about to
         """
         with self._desk.store.reading() as tx:
-            row = tx.payments.get(public_id)
-            holder = tx.limits.holder(row.id) if row.status in LIVE else None
-        if row.status not in LIVE or holder is not None or not stays:
-            return holder is None or holder == _digest(browser)
+            page = tx.limits.visited(public_id)
+        if page.status not in LIVE:
+            return True
+        if page.browser is not None or not stays:
+            return page.browser is None or bool(page.browser == _digest(browser))
         with self._desk.store.transaction() as tx:
-            return tx.limits.hold_page(row.id, _digest(browser), self._desk.now())
+            return tx.limits.hold_page(page.id, _digest(browser), self._desk.now())
 
     def release(self, public_id: str) -> None:
         """Give a page to whichever browser opens it next: its payer was sent there anew."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -20,7 +21,7 @@ from gateway.store.attempts import Attempts
 from gateway.store.audit import Audit, Pen
 from gateway.store.debts import Debts
 from gateway.store.endpoints import Endpoints
-from gateway.store.engine import READ_ONLY, act_for, open_engine
+from gateway.store.engine import BUSY_SECONDS, READ_ONLY, act_for, open_engine
 from gateway.store.instalments import Instalments
 from gateway.store.limits import Limits
 from gateway.store.notices import Notices
@@ -134,6 +135,9 @@ class Store:
         snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
         self._read_only: dict[str, Any] = {**READ_ONLY, **snapshot}
         self._payees = payees
+        # SQLite has one writer at a time, and whoever finds it busy sleeps and looks again, each time for longer: of eight
+        # threads some never had their turn. Threads of one process queue here; only processes still meet in the file.
+        self._writers = Lock() if engine.dialect.name == "sqlite" else None
 
     def _payee(self, merchant: str) -> Payee:
         return self._payees.get(merchant) or Payee(merchant, merchant)
@@ -149,7 +153,7 @@ class Store:
         commit, so whoever tries again looks first (guarded moves and unique keys do).
         """
         try:
-            with self.engine.begin() as connection:
+            with self._turn(), self.engine.begin() as connection:
                 transaction = self._begin(connection, merchants)
                 yield transaction
                 transaction.audit.flush()
@@ -177,6 +181,19 @@ class Store:
             if _is_mistake(error):
                 raise
             raise StoreBusy("the database did not answer in time") from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other thread of this process writes, where there is one writer at a time."""
+        if self._writers is None:
+            yield
+            return
+        if not self._writers.acquire(timeout=BUSY_SECONDS):
+            raise StoreBusy("the database did not answer in time")
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def _begin(self, connection: Connection, merchants: frozenset[str]) -> Transaction:
         if merchants:

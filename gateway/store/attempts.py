@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, literal_column, select, true, update
 
 from gateway.core.challenge import SENDS_MAX, TRIES_MAX
 from gateway.core.errors import NotFound, WrongStatus
@@ -15,6 +15,42 @@ from gateway.store import tables as t
 
 AttemptRow = Row[Any]
 
+_a, _c, _o = t.attempt, t.challenge, t.operation
+_NEXT_NUMBER = (
+    select(func.coalesce(func.max(_a.c.n), 0) + 1).where(_a.c.payment_id == bindparam("of")).scalar_subquery()
+)
+_ADD = insert(_a).values(n=_NEXT_NUMBER).returning(_a)
+_BY_ID = select(_a).where(_a.c.id == bindparam("of"))
+_LATEST = select(_a).where(_a.c.payment_id == bindparam("of")).order_by(_a.c.n.desc()).limit(literal_column("1"))
+_FRONT, _MONEY = (
+    select(_a).where(_a.c.payment_id == bindparam("of"), t.among(_a.c.status, words)) for words in (FRONT, MONEY)
+)
+_COUNT_REFUSED = select(func.count()).where(_a.c.payment_id == bindparam("of"), t.among(_a.c.status, REFUSED))
+_MOVE = update(_a).where(_a.c.id == bindparam("of"), _a.c.status == bindparam("was"))
+_RELEASE = update(t.hold).where(t.hold.c.attempt_id == bindparam("of")).values(is_active=False)
+# In the order of the debts, so that two attempts cannot wait for each other.
+_HOLD = insert(t.hold).from_select(
+    ["attempt_id", "debt_id", "is_active"],
+    select(bindparam("attempt", type_=_a.c.id.type), t.line.c.debt_id, true())
+    .where(t.line.c.payment_id == bindparam("of"))
+    .order_by(t.line.c.debt_id),
+)
+_ADD_CHALLENGE = insert(_c)
+_CHALLENGE = select(_c).where(_c.c.attempt_id == bindparam("of"))
+_COUNT_TRY = (
+    update(_c)
+    .where(_c.c.attempt_id == bindparam("of"), _c.c.tries < TRIES_MAX)
+    .where(_c.c.closed_at.is_(None), _c.c.expires_at > bindparam("now"))
+    .values(tries=_c.c.tries + 1)
+)
+_CLOSE_CHALLENGE = update(_c).where(_c.c.attempt_id == bindparam("of"), _c.c.closed_at.is_(None))
+_NEXT_MESSAGE = (
+    select(func.count() + 1).where(_o.c.attempt_id == bindparam("of"), _o.c.kind == bindparam("sort")).scalar_subquery()
+)
+_ADD_OPERATION = insert(_o).values(n=_NEXT_MESSAGE)
+_ANSWER = update(_o).where(_o.c.op_id == bindparam("of")).returning(_o.c.attempt_id)
+_POST = insert(t.ledger)
+
 
 class Attempts:
     """Queries over ``attempt``, ``hold``, ``challenge``, ``operation`` and ``ledger``."""
@@ -24,34 +60,36 @@ class Attempts:
         self._touch = touch
         self._payment_of: dict[int, int] = {}
 
-    def add(self, payment_id: int, **facts: object) -> int:
+    def add(self, payment_id: int, **facts: object) -> AttemptRow:
         """Insert an attempt with the payment's next number."""
         self._touch(payment_id, "")
-        a = t.attempt
-        number = select(func.coalesce(func.max(a.c.n), 0) + 1).where(a.c.payment_id == payment_id).scalar_subquery()
-        row = self._db.execute(insert(a).values(payment_id=payment_id, n=number, **facts).returning(a.c.id))
-        return int(row.scalar_one())
+        row = self._db.execute(_ADD, {"of": payment_id, "payment_id": payment_id, **facts}).one()
+        self._payment_of[row.id] = payment_id
+        return row
 
     def get(self, attempt_id: int) -> AttemptRow:
         """Find one by its row id."""
-        row = self._db.execute(select(t.attempt).where(t.attempt.c.id == attempt_id)).one()
+        row = self._db.execute(_BY_ID, {"of": attempt_id}).one()
         self._payment_of[row.id] = row.payment_id
         return row
 
     def latest(self, payment_id: int) -> AttemptRow | None:
         """Find the newest attempt of a payment."""
-        asked = select(t.attempt).where(t.attempt.c.payment_id == payment_id).order_by(t.attempt.c.n.desc()).limit(1)
-        return self._db.execute(asked).one_or_none()
+        return self._one(_LATEST, payment_id)
 
     def front(self, payment_id: int) -> AttemptRow | None:
         """Find the attempt that waits for the payer, if any."""
-        asked = select(t.attempt).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(FRONT))
-        return self._db.execute(asked).one_or_none()
+        return self._one(_FRONT, payment_id)
+
+    def _one(self, asked: Select[Any], payment_id: int) -> AttemptRow | None:
+        row = self._db.execute(asked, {"of": payment_id}).one_or_none()
+        if row is not None:
+            self._payment_of[row.id] = row.payment_id
+        return row
 
     def money(self, payment_id: int) -> AttemptRow:
         """Find the attempt that holds the money of a payment. Raises :class:`NotFound`."""
-        asked = select(t.attempt).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(MONEY))
-        row = self._db.execute(asked).one_or_none()
+        row = self._one(_MONEY, payment_id)
         if row is None:
             raise NotFound("no attempt of this payment holds money")
         return row
@@ -71,12 +109,7 @@ class Attempts:
 
     def count_refused(self, payment_id: int) -> int:
         """Count the cards of a payment that ended badly; abandoned ones do not count."""
-        asked = select(func.count()).where(t.attempt.c.payment_id == payment_id, t.attempt.c.status.in_(REFUSED))
-        return int(self._db.execute(asked).scalar_one())
-
-    def count(self, payment_id: int) -> int:
-        """Count all the cards of a payment, abandoned ones too."""
-        return int(self._db.execute(select(func.count()).where(t.attempt.c.payment_id == payment_id)).scalar_one())
+        return int(self._db.execute(_COUNT_REFUSED, {"of": payment_id}).scalar_one())
 
     def move(self, row: AttemptRow, target: AttemptStatus, **changes: object) -> None:
         """Move an attempt from the status it was read in, and let go of the debts when no money can be held any more.
@@ -86,21 +119,15 @@ class Attempts:
         check_attempt_move(AttemptStatus(row.status), target)
         self._payment_of[row.id] = row.payment_id
         self._touch(row.payment_id, "")
-        done = self._db.execute(
-            update(t.attempt)
-            .where(t.attempt.c.id == row.id, t.attempt.c.status == row.status)
-            .values(status=target, **changes)
-        )
+        done = self._db.execute(_MOVE, {"of": row.id, "was": row.status, "status": target, **changes})
         if done.rowcount != 1:
             raise WrongStatus(f"the attempt was no longer {row.status}")
-        if target not in MONEY:
-            self._db.execute(update(t.hold).where(t.hold.c.attempt_id == row.id).values(is_active=False))
+        if row.status in MONEY and target not in MONEY:
+            self._db.execute(_RELEASE, {"of": row.id})
 
     def hold_debts(self, attempt_id: int, payment_id: int) -> None:
         """Claim the money of every debt of the payment for this attempt; the unique index refuses a second."""
-        debts = select(t.line.c.debt_id).where(t.line.c.payment_id == payment_id).order_by(t.line.c.debt_id)
-        for debt_id in self._db.execute(debts).scalars().all():
-            self._db.execute(insert(t.hold).values(attempt_id=attempt_id, debt_id=debt_id, is_active=True))
+        self._db.execute(_HOLD, {"attempt": attempt_id, "of": payment_id})
 
     def dismiss(self, attempt_id: int) -> None:
         """Note that the payer has read the refusal and wants another card."""
@@ -147,33 +174,20 @@ class Attempts:
 
     def open_challenge(self, attempt_id: int, mac: bytes, now: datetime, expires_at: datetime) -> None:
         """Insert the challenge of an attempt; its first code is on its way."""
-        self._db.execute(
-            insert(t.challenge).values(
-                attempt_id=attempt_id, tries=0, sends=1, code_mac=mac, opened_at=now, sent_at=now, expires_at=expires_at
-            )
-        )
+        times = {"opened_at": now, "sent_at": now, "expires_at": expires_at}
+        self._db.execute(_ADD_CHALLENGE, {"attempt_id": attempt_id, "tries": 0, "sends": 1, "code_mac": mac, **times})
 
     def challenge(self, attempt_id: int) -> Row[Any] | None:
         """Find the challenge of an attempt."""
-        return self._db.execute(select(t.challenge).where(t.challenge.c.attempt_id == attempt_id)).one_or_none()
+        return self._db.execute(_CHALLENGE, {"of": attempt_id}).one_or_none()
 
     def count_try(self, attempt_id: int, now: datetime) -> bool:
         """Count one comparison before it is made; false when none is left, or the code is dead."""
-        c = t.challenge
-        done = self._db.execute(
-            update(c)
-            .where(c.c.attempt_id == attempt_id, c.c.tries < TRIES_MAX, c.c.closed_at.is_(None), c.c.expires_at > now)
-            .values(tries=c.c.tries + 1)
-        )
-        return done.rowcount == 1
+        return self._db.execute(_COUNT_TRY, {"of": attempt_id, "now": now}).rowcount == 1
 
     def close_challenge(self, attempt_id: int, now: datetime) -> bool:
         """Use the code up; false when it was used already."""
-        c = t.challenge
-        done = self._db.execute(
-            update(c).where(c.c.attempt_id == attempt_id, c.c.closed_at.is_(None)).values(closed_at=now)
-        )
-        return done.rowcount == 1
+        return self._db.execute(_CLOSE_CHALLENGE, {"of": attempt_id, "closed_at": now}).rowcount == 1
 
     def replace_code(
         self, attempt_id: int, mac: bytes, now: datetime, *, sent_before: datetime, life: datetime
@@ -193,7 +207,8 @@ class Attempts:
         asked = (
             select(t.attempt.c.payment_id)
             .join(t.challenge, t.challenge.c.attempt_id == t.attempt.c.id)
-            .where(t.attempt.c.status == AttemptStatus.AUTHENTICATING, t.challenge.c.opened_at <= opened_before)
+            .where(t.among(t.attempt.c.status, FRONT), t.attempt.c.status == AttemptStatus.AUTHENTICATING)
+            .where(t.challenge.c.opened_at <= opened_before)
             .limit(limit)
         )
         return list(self._db.execute(asked).scalars())
@@ -203,15 +218,8 @@ class Attempts:
     def add_operation(self, op_id: str, attempt_id: int, kind: str, amount_cents: int, now: datetime) -> None:
         """Write down what is about to be asked of the acquirer, before it is asked."""
         self._touch_attempt(attempt_id)
-        o = t.operation
-        number = (
-            select(func.count() + 1).where(o.c.attempt_id == attempt_id, o.c.kind == kind).scalar_subquery()
-        )  # fmt: skip
-        self._db.execute(
-            insert(o).values(
-                op_id=op_id, attempt_id=attempt_id, kind=kind, n=number, amount_cents=amount_cents, asked_at=now
-            )
-        )
+        said = {"op_id": op_id, "attempt_id": attempt_id, "kind": kind, "amount_cents": amount_cents, "asked_at": now}
+        self._db.execute(_ADD_OPERATION, {"of": attempt_id, "sort": kind, **said})
 
     def operation(self, attempt_id: int, kind: str) -> Row[Any] | None:
         """Find the latest message of a kind."""
@@ -221,26 +229,16 @@ class Attempts:
 
     def answer_operation(self, op_id: str, outcome: str, now: datetime) -> None:
         """Write down what the acquirer answered."""
-        o = t.operation
-        asked = update(o).where(o.c.op_id == op_id).values(outcome=outcome, answered_at=now).returning(o.c.attempt_id)
-        self._touch_attempt(self._db.execute(asked).scalar_one())
+        answered = {"of": op_id, "outcome": outcome, "answered_at": now}
+        self._touch_attempt(self._db.execute(_ANSWER, answered).scalar_one())
 
     def post(self, attempt_id: int, kind: str, money: Money, at: datetime, refund_id: int = 0) -> None:
         """Write a balanced pair to the ledger: what the acquirer owes, and to whom."""
         self._touch_attempt(attempt_id)
         sign = 1 if kind == "debit" else -1
-        for account, amount in (("acquirer", sign * money.cents), ("merchant", -sign * money.cents)):
-            self._db.execute(
-                insert(t.ledger).values(
-                    attempt_id=attempt_id,
-                    kind=kind,
-                    refund_id=refund_id,
-                    account=account,
-                    amount_cents=amount,
-                    currency=money.currency,
-                    at=at,
-                )
-            )
+        both = {"attempt_id": attempt_id, "kind": kind, "refund_id": refund_id, "currency": money.currency, "at": at}
+        sides = (("acquirer", sign * money.cents), ("merchant", -sign * money.cents))
+        self._db.execute(_POST, [{**both, "account": account, "amount_cents": cents} for account, cents in sides])
 
     def _touch_attempt(self, attempt_id: int) -> None:
         if attempt_id not in self._payment_of:
@@ -249,6 +247,5 @@ class Attempts:
 
     def count_by_status(self) -> dict[str, int]:
         """Count the attempts that need watching, by status, for metrics."""
-        watched = (AttemptStatus.UNKNOWN, AttemptStatus.REVERSING, AttemptStatus.REVIEW, AttemptStatus.CAPTURE_ERROR)
-        asked = select(t.attempt.c.status, func.count()).where(t.attempt.c.status.in_(watched))
+        asked = select(t.attempt.c.status, func.count()).where(t.among(t.attempt.c.status, t.WATCHED))
         return {str(row.status): int(row[1]) for row in self._db.execute(asked.group_by(t.attempt.c.status))}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select
 
 from gateway.acting import actor
 from gateway.store import tables as t
@@ -28,6 +28,18 @@ _OVERTAKEN = 5000
 
 # What the first link is linked to.
 GENESIS = hashlib.sha256(b"guichet audit chain").hexdigest()
+
+# Without RETURNING: whoever acts for one merchant may add a row here, and read none.
+_ADD = insert(t.audit).inline()
+_HEAD = select(t.seal.c.n, t.seal.c.mac).order_by(t.seal.c.n.desc()).limit(literal_column("1"))
+_UNSEALED = (
+    select(t.audit.c.id, t.audit.c.mac)
+    .outerjoin(t.seal, t.seal.c.audit_id == t.audit.c.id)
+    .where(t.seal.c.n.is_(None))
+    .where(t.audit.c.id > select(func.coalesce(func.max(t.seal.c.audit_id), 0) - _OVERTAKEN).scalar_subquery())
+    .order_by(t.audit.c.id)
+    .limit(bindparam("most"))
+)
 
 _COLUMNS = ("public_id", "who", "what", "object", "payment_id", "facts", "result", "origin", "state")
 
@@ -115,22 +127,18 @@ class Audit:
             "origin": who.origin[:80],
             "state": state,
         }
-        # Without RETURNING: whoever acts for one merchant may add a row here, and read none.
-        self._db.execute(insert(t.audit).inline(), {**row, "mac": self._pen.mac(row_message(row))})
+        self._db.execute(_ADD, {**row, "mac": self._pen.mac(row_message(row))})
 
     # The chain.
 
     def head(self) -> tuple[int, str]:
         """Give the newest link's place and MAC."""
-        last = self._db.execute(select(t.seal.c.n, t.seal.c.mac).order_by(t.seal.c.n.desc()).limit(1)).one_or_none()
+        last = self._db.execute(_HEAD).one_or_none()
         return (last.n, last.mac) if last else (0, GENESIS)
 
     def unsealed(self, limit: int) -> list[Row[Any]]:
         """Find the rows that have no link yet, oldest first."""
-        a, s = t.audit, t.seal
-        floor = select(func.coalesce(func.max(s.c.audit_id), 0) - _OVERTAKEN).scalar_subquery()
-        asked = select(a.c.id, a.c.mac).outerjoin(s, s.c.audit_id == a.c.id).where(s.c.n.is_(None), a.c.id > floor)
-        return list(self._db.execute(asked.order_by(a.c.id).limit(limit)))
+        return list(self._db.execute(_UNSEALED, {"most": limit}))
 
     def seal(self, rows: Iterable[Row[Any]]) -> None:
         """Link these rows to the chain. Whoever is slower than another worker runs into its links' places."""

@@ -3,12 +3,49 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from gateway.core.errors import WrongStatus
 from gateway.core.payment import normal_reference
 from gateway.core.states import Status
 from gateway.store import tables as t
+
+
+def _held_by(payment_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Find the debts a payment holds by its lines, whose keys say which they are: no index need know every holder."""
+    debts = select(t.line.c.debt_id).where(t.line.c.payment_id == payment_id)
+    return and_(t.debt.c.id.in_(debts), t.debt.c.holder_id == payment_id)
+
+
+_d, _OF = t.debt, bindparam("of", type_=t.debt.c.id.type)
+# Of those that are paid once; the occurrence of a top-up is the name of its payment.
+_LATEST = (
+    select(_d)
+    .where(_d.c.merchant_id == bindparam("merchant"), _d.c.fiscal_year == bindparam("year"))
+    .where(_d.c.reference == bindparam("named"), _d.c.occurrence.not_like(literal_column("'pay%'")))
+    .order_by(_d.c.id.desc())
+    .limit(literal_column("1"))
+)
+_ADD = insert(_d).returning(_d.c.id)
+_COUNT_LINES = select(func.count()).select_from(t.line).where(t.line.c.payment_id == _OF)
+_MOVE = (
+    update(_d)
+    .where(_held_by(_OF), _d.c.state == bindparam("was"))
+    .returning(_COUNT_LINES.scalar_subquery().label("lines"))
+)
 
 
 class Debts:
@@ -19,30 +56,14 @@ class Debts:
 
     def latest(self, merchant: str, fiscal_year: str, reference: str) -> Row[Any] | None:
         """Find the newest occurrence of a debt that is paid once (top-ups are found by their payment alone)."""
-        asked = (
-            select(t.debt)
-            .where(t.debt.c.merchant_id == merchant, t.debt.c.fiscal_year == fiscal_year)
-            .where(t.debt.c.reference == normal_reference(reference), t.debt.c.occurrence.not_like("pay%"))
-            .order_by(t.debt.c.id.desc())
-            .limit(1)
-        )
-        return self._db.execute(asked).one_or_none()
+        which = {"merchant": merchant, "year": fiscal_year, "named": normal_reference(reference)}
+        return self._db.execute(_LATEST, which).one_or_none()
 
     def add(self, merchant: str, fiscal_year: str, reference: str, occurrence: str, holder: int) -> int:
         """Insert a debt, locked by the payment ``holder`` from the start."""
-        row = self._db.execute(
-            insert(t.debt)
-            .values(
-                merchant_id=merchant,
-                fiscal_year=fiscal_year,
-                reference=normal_reference(reference),
-                occurrence=occurrence,
-                state="locked",
-                holder_id=holder,
-            )
-            .returning(t.debt.c.id)
-        )
-        return int(row.scalar_one())
+        which = {"merchant_id": merchant, "fiscal_year": fiscal_year, "reference": normal_reference(reference)}
+        added = {**which, "occurrence": occurrence, "state": "locked", "holder_id": holder}
+        return int(self._db.execute(_ADD, added).scalar_one())
 
     def lock(self, debt_id: int, holder: int, now: datetime) -> None:
         """Take a free debt for a payment. Raises :class:`WrongStatus` when somebody else has it."""
@@ -57,22 +78,15 @@ class Debts:
 
     def move_all(self, payment_id: int, current: str, target: str) -> None:
         """Move every debt of a payment together. Raises :class:`WrongStatus` if one is not where it should be."""
-        wanted = self._db.execute(
-            select(func.count()).select_from(t.line).where(t.line.c.payment_id == payment_id)
-        ).scalar_one()
-        done = self._db.execute(
-            update(t.debt).where(t.debt.c.holder_id == payment_id, t.debt.c.state == current).values(state=target)
-        )
-        if done.rowcount != wanted:
+        moved = self._db.execute(_MOVE, {"of": payment_id, "was": current, "state": target}).all()
+        wanted = moved[0].lines if moved else self._db.execute(_COUNT_LINES, {"of": payment_id}).scalar_one()
+        if len(moved) != wanted:
             raise WrongStatus(f"a debt of the payment was not {current}")
 
     def free_all(self, payment_id: int, locked_until: datetime | None) -> None:
         """Give every debt of a payment back, at once or after the merchant's waiting time."""
-        self._db.execute(
-            update(t.debt)
-            .where(t.debt.c.holder_id == payment_id)
-            .values(state="open", holder_id=None, locked_until=locked_until)
-        )
+        freed = update(t.debt).where(_held_by(literal(payment_id)))
+        self._db.execute(freed.values(state="open", holder_id=None, locked_until=locked_until))
 
     def contradictions(self) -> list[Row[Any]]:
         """Find debts in a state that the payment which holds them is not in."""

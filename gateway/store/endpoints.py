@@ -1,5 +1,6 @@
 """Where confirmations fail, and how often in a row: a portal that is down is asked now and then, not by every notice."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select, text, update
@@ -10,6 +11,8 @@ from gateway.store import tables as t
 FAILURES_MAX = 10
 # Seconds from one probe to the next. A portal that is back must not wait longer than the last of them.
 _PROBES = (30, 120, 300, 600, 1800)
+# Nobody watches a pause that was over so long ago.
+_KEPT = timedelta(days=1)
 
 # Counts and answers in one statement, the same on both engines.
 _COUNT = text(
@@ -29,9 +32,10 @@ class Endpoints:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
-    def works(self, address: str) -> None:
-        """Note that an endpoint took a notice: whatever waited for it may go out."""
-        self._db.execute(delete(t.endpoint).where(t.endpoint.c.address == address))
+    def work(self, addresses: Collection[str]) -> None:
+        """Note that endpoints took a notice each: whatever waited for them may go out."""
+        if addresses:
+            self._db.execute(delete(t.endpoint).where(t.endpoint.c.address.in_(sorted(addresses))))
 
     def fails(self, address: str, now: datetime) -> bool:
         """Note that an endpoint took none; true when that pauses it, or keeps it paused until its next probe."""
@@ -42,6 +46,12 @@ class Endpoints:
         paused = update(t.endpoint).where(t.endpoint.c.address == address)
         self._db.execute(paused.values(paused_until=now + timedelta(seconds=wait)))
         return True
+
+    def forget(self, now: datetime) -> None:
+        """Forget endpoints that nothing waits for and that nobody has asked for a day: the portals of merchants who left."""
+        e, n = t.endpoint.c, t.notice.c
+        waits = select(n.id).where(n.state == "new", n.endpoint == e.address).exists()
+        self._db.execute(delete(t.endpoint).where(e.paused_until < now - _KEPT, ~waits))
 
     def count_paused(self) -> int:
         """Count the endpoints that are paused, for metrics."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, literal_column, select, update
 
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.states import FRONT, LIVE, AttemptStatus, Status
@@ -12,6 +12,12 @@ from gateway.store import tables as t
 from gateway.store.results import is_part
 
 _OPEN = ("planned", "asked")
+
+_ARE_OPEN = (
+    select(t.instalment.c.position)
+    .where(t.instalment.c.payment_id == bindparam("of"), t.among(t.instalment.c.state, _OPEN))
+    .limit(literal_column("1"))
+)
 
 
 class Instalments:
@@ -63,9 +69,7 @@ class Instalments:
 
     def are_open(self, payment_id: int) -> bool:
         """Say whether a part of this purchase may still be asked for: its card's token must be kept."""
-        i = t.instalment
-        asked = select(i.c.position).where(i.c.payment_id == payment_id, i.c.state.in_(_OPEN)).limit(1)
-        return self._db.execute(asked).first() is not None
+        return self._db.execute(_ARE_OPEN, {"of": payment_id}).first() is not None
 
     def payment_of(self, part: Row[Any]) -> int:
         """Name the payment a part has become. Raises :class:`NotFound`."""

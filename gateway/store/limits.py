@@ -4,167 +4,189 @@ Whoever counts before adding to what is counted locks the subject first (:meth:`
 process, counts after this transaction has ended. No figure lives here.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.core.errors import NotFound
 from gateway.core.limits import Identity
-from gateway.core.states import AttemptStatus
+from gateway.store import seen
 from gateway.store import tables as t
+from gateway.store.seen import Refusals, Seen, Share, Typed
 
-# A refusal that says something of the card; a silent bank or a payer who went away says nothing.
-_SAYS_NOTHING = ("technical", "challenge_timeout")
-_REFUSED = and_(
-    t.attempt.c.status.in_((AttemptStatus.DECLINED, AttemptStatus.AUTHN_FAILED)),
-    t.attempt.c.response_family.not_in(_SAYS_NOTHING),
+# Of each table; a sweep comes every few seconds, so 200 rows a second, and none that holds up payers after a long pause.
+_FORGOTTEN_AT_ONCE = 1000
+
+_e = t.card_entry
+_ADD_ENTRY = insert(_e).returning(_e.c.id)
+_BECOME = update(_e).where(_e.c.id == bindparam("of"))
+_CARD = select(_e.c.card, _e.c.card_before).where(_e.c.attempt_id == bindparam("of"))
+_OTHERS = _e.alias()
+_GUESSES = (
+    select(func.coalesce(func.sum(_OTHERS.c.guesses), 0))
+    .where(seen.is_of_card(_OTHERS), _OTHERS.c.at > bindparam("since"))
+    .scalar_subquery()
 )
-# The bank has been asked and has not answered yet: it may refuse any moment.
-_ASKING = t.attempt.c.status.in_((AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN))
-# Longer than any bank takes to say what a card is; whoever wrote the entry down has died.
-_ENROLMENT_MAX = timedelta(seconds=60)
+_GUESSED = update(_e).where(_e.c.attempt_id == bindparam("of"))
+_COUNT_GUESS = _GUESSED.where(bindparam("limit") > _GUESSES).values(guesses=_e.c.guesses + 1)
+_TAKE_BACK = _GUESSED.values(guesses=_e.c.guesses - 1)
+_HOLDER = select(t.binding.c.browser).where(t.binding.c.payment_id == bindparam("of"))
+_VISITED: Select[Any] = (
+    select(t.payment.c.id, t.payment.c.status, t.binding.c.browser)
+    .outerjoin(t.binding, t.binding.c.payment_id == t.payment.c.id)
+    .where(t.payment.c.public_id == bindparam("of"))
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How many cards were entered for a merchant, or of a range, and how many of them were refused."""
+def _upsert(engine: str) -> Any:
+    return postgresql.insert if engine == "postgresql" else sqlite.insert
 
-    entered: int
-    refused: int
-    latest: int = 0
+
+@cache
+def _locking(engine: str) -> Any:
+    added = _upsert(engine)(t.tally)
+    return added.on_conflict_do_update(index_elements=["scope", "subject"], set_={"at": added.excluded.at})
+
+
+@cache
+def _counting(engine: str) -> Any:
+    added = _upsert(engine)(t.tally)
+    # A machine whose clock is behind counts in the newest window that anybody has seen.
+    is_same = t.tally.c.at >= added.excluded.at
+    counted = added.on_conflict_do_update(
+        index_elements=["scope", "subject"],
+        set_={
+            "count": case((is_same, t.tally.c.count + 1), else_=1),
+            "at": case((is_same, t.tally.c.at), else_=added.excluded.at),
+        },
+        where=or_(~is_same, t.tally.c.count < bindparam("limit")),
+    )
+    return counted.returning(t.tally.c.count)
+
+
+@cache
+def _holding(engine: str) -> Any:
+    added = _upsert(engine)(t.binding).on_conflict_do_nothing(index_elements=["payment_id"])
+    return added.returning(t.binding.c.payment_id)
 
 
 class Limits:
     """Queries over ``card_entry``, ``tally``, ``alert`` and ``binding``."""
 
     def __init__(self, connection: Connection) -> None:
-        self._db = connection
-        self._upsert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        self._db, self._engine = connection, connection.dialect.name
 
     # One after the other.
 
-    def lock(self, scope: str, subject: str, now: datetime) -> None:
-        """Let nobody else count this subject until the transaction ends."""
-        added = self._upsert(t.tally).values(scope=scope, subject=subject, at=now, count=0)
-        self._db.execute(added.on_conflict_do_update(index_elements=["scope", "subject"], set_={"at": now}))
+    def lock(self, subjects: Sequence[tuple[str, str]], now: datetime) -> None:
+        """Let nobody else count these subjects until the transaction ends.
+
+        :param subjects: scope and name of each; always in the same order, so that no two wait for each other
+        """
+        rows = [{"scope": scope, "subject": subject, "at": now, "count": 0} for scope, subject in subjects]
+        self._db.execute(_locking(self._engine), rows)
 
     def count_within(self, scope: str, subject: str, window: datetime, limit: int) -> bool:
         """Count one more in the window that begins then; false, and nothing counted, when ``limit`` were."""
-        added = self._upsert(t.tally).values(scope=scope, subject=subject, at=window, count=1)
-        # A machine whose clock is behind counts in the newest window that anybody has seen.
-        is_same = t.tally.c.at >= added.excluded.at
-        counted = added.on_conflict_do_update(
-            index_elements=["scope", "subject"],
-            set_={
-                "count": case((is_same, t.tally.c.count + 1), else_=1),
-                "at": case((is_same, t.tally.c.at), else_=added.excluded.at),
-            },
-            where=or_(~is_same, t.tally.c.count < limit),
-        )
-        return self._db.execute(counted.returning(t.tally.c.count)).one_or_none() is not None
+        one = {"scope": scope, "subject": subject, "at": window, "count": 1, "limit": limit}
+        return self._db.execute(_counting(self._engine), one).one_or_none() is not None
 
     # Cards.
 
-    def add_entry(self, payment_id: int, card: Identity, card_range: Identity, **facts: object) -> int:
+    def see(self, typed: Typed, now: datetime) -> Seen:
+        """Look at all that is counted about a card and where it was typed."""
+        return seen.see(self._db, typed, now)
+
+    def add_entry(self, typed: Typed, now: datetime, state: str) -> int:
         """Write down that a card was typed."""
-        seen = {"card": card.today, "card_before": card.yesterday, "range": card_range.today}
-        added = insert(t.card_entry).values(payment_id=payment_id, **seen, **facts).returning(t.card_entry.c.id)
-        return int(self._db.execute(added).scalar_one())
+        known = {"card": typed.card.today, "card_before": typed.card.yesterday, "range": typed.range.today}
+        where = {"payment_id": typed.payment_id, "merchant_id": typed.merchant, "origin": typed.origin}
+        return int(self._db.execute(_ADD_ENTRY, {**known, **where, "at": now, "state": state}).scalar_one())
 
     def become(self, entry_id: int, state: str, attempt_id: int | None = None) -> None:
         """Note what became of a card that was typed."""
-        changed = update(t.card_entry).where(t.card_entry.c.id == entry_id)
-        self._db.execute(changed.values(state=state, attempt_id=attempt_id))
+        self._db.execute(_BECOME, {"of": entry_id, "state": state, "attempt_id": attempt_id})
 
     def withhold(self, attempt_id: int) -> None:
         """Note that the bank will not be asked about an attempt after all."""
-        self._db.execute(update(t.card_entry).where(t.card_entry.c.attempt_id == attempt_id).values(state="withheld"))
+        self._db.execute(update(_e).where(_e.c.attempt_id == attempt_id).values(state="withheld"))
 
     def count_of_payment(self, payment_id: int) -> int:
         """Count the cards typed on one page."""
-        return self._count(t.card_entry.c.payment_id == payment_id)
+        return int(self._db.execute(seen.OF_PAGE, {"page": payment_id}).scalar_one())
 
     def last_of_payment(self, payment_id: int) -> datetime | None:
         """Say when a card was last typed on one page."""
-        asked = select(func.max(t.card_entry.c.at)).where(t.card_entry.c.payment_id == payment_id)
+        asked = select(func.max(_e.c.at)).where(_e.c.payment_id == payment_id)
         found: datetime | None = self._db.execute(asked).scalar()
         return found
 
-    def count_of_origin(self, origin: str, since: datetime) -> int:
-        """Count the cards typed by one network that were let through.
-
-        Those withheld do not count: a town hall's address would never be under its limit again while people keep trying.
-        """
-        is_let_through = t.card_entry.c.state != "withheld"
-        return self._count(t.card_entry.c.origin == origin, t.card_entry.c.at > since, is_let_through)
-
     def count_refused_of_origin(self, origin: str, since: datetime) -> int:
         """Count the cards of one network that their banks refused."""
-        asked = select(func.count()).select_from(t.card_entry.join(t.attempt))
-        return self._number(
-            asked.where(t.card_entry.c.origin == origin, t.card_entry.c.at > since, _is_begun, _REFUSED)
-        )
+        asked = select(func.count()).select_from(_e.join(t.attempt)).where(seen.BEGUN, seen.REFUSED)
+        return int(self._db.execute(asked.where(_e.c.origin == origin, _e.c.at > since)).scalar_one())
 
-    def count_refusals(self, card: Identity, since: datetime, now: datetime, besides: int = 0) -> int:
+    def refusals(self, card: Identity, now: datetime, besides: int = 0) -> Refusals:
         """Count how often a card was refused, and may be any moment now.
 
         :param besides: an attempt that is not counted: the one that asks
         """
-        c, a = t.card_entry.c, t.attempt
-        is_enrolling = and_(c.state == "asked", c.at > now - _ENROLMENT_MAX)
-        is_counted = or_(is_enrolling, and_(_is_begun, or_(_REFUSED, _ASKING)))
-        asked = select(func.count()).select_from(t.card_entry.outerjoin(a, a.c.id == c.attempt_id))
-        is_other = or_(c.attempt_id.is_(None), c.attempt_id != besides)
-        return self._number(asked.where(_is_of(card), c.at > since, is_other, is_counted))
+        return seen.refusals(self._db, card, now, besides)
 
     def card_of(self, attempt_id: int) -> Identity | None:
         """Recognise the card of an attempt; ``None`` when it was typed too long ago."""
-        asked = select(t.card_entry.c.card, t.card_entry.c.card_before).where(t.card_entry.c.attempt_id == attempt_id)
-        row = self._db.execute(asked).one_or_none()
+        row = self._db.execute(_CARD, {"of": attempt_id}).one_or_none()
         return Identity(row.card, row.card_before) if row else None
 
-    def count_guesses(self, card: Identity, since: datetime) -> int:
-        """Count the wrong codes that were compared for a card."""
-        asked = select(func.coalesce(func.sum(t.card_entry.c.guesses), 0))
-        return self._number(asked.where(_is_of(card), t.card_entry.c.at > since))
+    def count_guess(self, attempt_id: int, card: Identity, since: datetime, limit: int) -> bool:
+        """Count a comparison before it is made; false, and nothing counted, when the card's codes were so often wrong."""
+        names = {"today": card.today, "yesterday": card.yesterday}
+        guess = {"of": attempt_id, "since": since, "limit": limit, **names}
+        return self._db.execute(_COUNT_GUESS, guess).rowcount > 0
 
-    def add_guess(self, attempt_id: int, number: int) -> None:
-        """Count a comparison before it is made, or take it back (``-1``) when it turned out right."""
-        changed = update(t.card_entry).where(t.card_entry.c.attempt_id == attempt_id)
-        self._db.execute(changed.values(guesses=t.card_entry.c.guesses + number))
+    def take_guess_back(self, attempt_id: int) -> None:
+        """Take a comparison back that turned out right."""
+        self._db.execute(_TAKE_BACK, {"of": attempt_id})
 
     # Who is under attack.
 
-    def share_of_range(self, merchant: str, card_range: Identity, since: datetime) -> Share:
-        """Count the cards of one range that the bank was asked about for a merchant."""
-        is_range = t.card_entry.c.range.in_((card_range.today, card_range.yesterday))
-        (share,) = self._shares(is_range, t.card_entry.c.merchant_id == merchant, t.card_entry.c.at > since, _is_begun)
-        return share
-
     def shares(self, since: datetime) -> dict[str, Share]:
         """Count by merchant the cards typed since then; one that was withheld counts as refused."""
-        names = select(t.card_entry.c.merchant_id).where(t.card_entry.c.at > since).distinct()
+        names = select(_e.c.merchant_id).where(_e.c.at > since).distinct()
         return {
-            str(merchant): self._shares(t.card_entry.c.merchant_id == merchant, t.card_entry.c.at > since)[0]
+            str(merchant): self._share(_e.c.merchant_id == merchant, _e.c.at > since)
             for merchant in self._db.execute(names).scalars().all()
         }
 
-    def _shares(self, *which: ColumnElement[bool]) -> list[Share]:
-        is_refused = or_(t.card_entry.c.state == "withheld", _REFUSED)
-        asked = select(
-            func.count(),
-            func.coalesce(func.sum(case((is_refused, 1), else_=0)), 0),
-            func.max(t.card_entry.c.payment_id),
-        ).select_from(t.card_entry.outerjoin(t.attempt, t.attempt.c.id == t.card_entry.c.attempt_id))
-        return [Share(int(row[0]), int(row[1]), int(row[2] or 0)) for row in self._db.execute(asked.where(*which))]
+    def _share(self, *which: ColumnElement[bool]) -> Share:
+        is_refused = or_(_e.c.state == "withheld", seen.REFUSED)
+        asked = select(func.count(), func.count(case((is_refused, 1))), func.max(_e.c.payment_id))
+        entered, refused, latest = self._db.execute(asked.select_from(seen.TRIED).where(*which)).one()
+        return Share(entered, refused, latest or 0)
 
     def raise_alert(self, merchant: str, kind: str, subject: str, now: datetime, until: datetime) -> bool:
         """Keep an alarm up until then; true for the one who raises it."""
         key = {"merchant_id": merchant, "kind": kind, "subject": subject}
-        added = self._upsert(t.alert).values(**key, raised_at=now, until=until)
+        added = _upsert(self._engine)(t.alert).values(**key, raised_at=now, until=until)
         raised = added.on_conflict_do_update(
             index_elements=list(key), set_={"raised_at": now, "until": until}, where=t.alert.c.until <= now
         )
@@ -173,12 +195,6 @@ class Limits:
         same = and_(*(t.alert.c[name] == value for name, value in key.items()))
         self._db.execute(update(t.alert).where(same, t.alert.c.until < until).values(until=until))
         return False
-
-    def is_alert(self, merchant: str, kind: str, subjects: Iterable[str], now: datetime) -> bool:
-        """Say whether an alarm of a merchant is up."""
-        a = t.alert.c
-        asked = select(func.count()).select_from(t.alert).where(a.merchant_id == merchant, a.kind == kind)
-        return self._number(asked.where(a.subject.in_(list(subjects)), a.until > now)) > 0
 
     def alerts(self, now: datetime) -> list[tuple[str, str]]:
         """List the alarms that are up, by merchant and kind."""
@@ -192,44 +208,40 @@ class Limits:
         """Count the codes sent to one telephone."""
         n = t.notice.c
         asked = select(func.count()).select_from(t.notice)
-        return self._number(asked.where(n.channel == "sms", n.target == phone, n.created_at > since))
+        asked = asked.where(t.among(n.channel, ["sms"]), n.target == phone, n.created_at > since)
+        return int(self._db.execute(asked).scalar_one())
 
     # Who holds a page.
 
+    def visited(self, public_id: str) -> Row[Any]:
+        """Tell of a page its payment's ``id`` and ``status``, and the ``browser`` it belongs to. Raises :class:`NotFound`."""
+        row = self._db.execute(_VISITED, {"of": public_id}).one_or_none()
+        if row is None:
+            raise NotFound("no such payment")
+        return row
+
     def holder(self, payment_id: int) -> bytes | None:
         """Name the browser a page belongs to."""
-        asked = select(t.binding.c.browser).where(t.binding.c.payment_id == payment_id)
-        found: bytes | None = self._db.execute(asked).scalar()
+        found: bytes | None = self._db.execute(_HOLDER, {"of": payment_id}).scalar()
         return found
 
     def hold_page(self, payment_id: int, browser: bytes, now: datetime) -> bool:
         """Give a page to a browser; false when another one was faster."""
-        added = self._upsert(t.binding).values(payment_id=payment_id, browser=browser, at=now)
-        self._db.execute(added.on_conflict_do_nothing(index_elements=["payment_id"]))
-        return self.holder(payment_id) == browser
+        held = {"payment_id": payment_id, "browser": browser, "at": now}
+        is_first = self._db.execute(_holding(self._engine), held).one_or_none() is not None
+        return is_first or self.holder(payment_id) == browser
 
     def release_page(self, payment_id: int) -> None:
         """Give a page to whichever browser opens it next."""
         self._db.execute(delete(t.binding).where(t.binding.c.payment_id == payment_id))
 
     def forget(self, before: datetime) -> int:
-        """Delete what was counted before then; returns how many rows that were."""
-        stale = ((t.card_entry, t.card_entry.c.at), (t.tally, t.tally.c.at), (t.alert, t.alert.c.until))
-        return sum(self._db.execute(delete(table).where(at < before)).rowcount for table, at in stale) + (
-            self._db.execute(delete(t.binding).where(t.binding.c.at < before)).rowcount
-        )
-
-    def _count(self, *which: ColumnElement[bool]) -> int:
-        return self._number(select(func.count()).select_from(t.card_entry).where(*which))
-
-    def _number(self, asked: Any) -> int:
-        return int(self._db.execute(asked).scalar_one())
-
-
-_is_begun = t.card_entry.c.state == "begun"
-
-
-def _is_of(card: Identity) -> ColumnElement[bool]:
-    """Recognise a card typed today, yesterday, or already tomorrow."""
-    c = t.card_entry.c
-    return or_(c.card.in_((card.today, card.yesterday)), c.card_before == card.today)
+        """Delete what was counted before then, a batch of each table; returns how many rows that were."""
+        c, y, a, b = t.card_entry, t.tally, t.alert, t.binding
+        count = 0
+        for table, at in ((c, c.c.at), (y, y.c.at), (a, a.c.until), (b, b.c.at)):
+            keys = table.primary_key.columns
+            batch = select(*keys).where(at < before).limit(_FORGOTTEN_AT_ONCE)
+            # Said of the row too: somebody may count on it while this waits for them.
+            count += self._db.execute(delete(table).where(tuple_(*keys).in_(batch), at < before)).rowcount
+        return count

@@ -1,49 +1,129 @@
 """The outbox's rows: written with the fact, claimed under a lease, kept in order per payment."""
 
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, String, bindparam, case, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    TextualSelect,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.errors import NotFound
 from gateway.store import tables as t
 from gateway.store.types import UtcDateTime
 
-# One statement on both engines. MATERIALIZED pins the pick before the update: the usual UPDATE ... WHERE id IN (SELECT
-# ... FOR UPDATE SKIP LOCKED) may be planned so that it locks rows it does not take. A notice waits while an older one
-# of the same payment and target is undelivered. Deliveries under way and those of this claim together make at most
-# `per_target` for one place: the endpoint of a confirmation, the target of anything else. Nothing goes to an endpoint
-# that is paused; when its time is up, the oldest notice alone does and speaks for the others. What a person has sent again
-# does not wait for that. Codes know none of these rules: the newest is the one that counts, and it cannot wait.
+# One statement on both engines, which walks once over what is undelivered and joins it with nothing but the few endpoints
+# in trouble: a plan that a planner cannot get wrong, whatever it believes of how much there is. (Joined with itself, two
+# thousand due notices took longer than the statement may, and no worker ever got to deliver them.)
+#
+# A notice waits while an older one of the same payment and target is undelivered. What is under way and what this claim
+# takes make at most `per_place` for one place: the endpoint of a confirmation, the target of anything else. Where all goes
+# well and nothing is under way it takes `run`, to be brought there `per_place` at a time; a backlog then waits for the end
+# of that run, or it would be two by two for ever. Nothing goes to an endpoint that
+# is paused; when its time is up, the oldest notice alone does and speaks for the others. What a person has sent again does
+# not wait for that. Codes know none of these rules: the newest is the one that counts, and it cannot wait. Each lane has
+# room of its own, given to the places that wait longest; a backlog for one place takes no room from another.
 _CLAIM = """
-WITH busy AS (
-  SELECT coalesce(nullif(endpoint, ''), target) AS place, count(*) AS number
-  FROM notice WHERE state = 'new' AND lease_until > :now GROUP BY 1),
+WITH waiting AS (
+  SELECT id, channel, endpoint, next_at, by_hand AND tries = 0 AS is_asked_for, coalesce(lease_until > :now, false) AS is_held,
+    coalesce(nullif(endpoint, ''), target) AS place,
+    CASE channel WHEN 'sms' THEN 'codes' WHEN 'confirmation' THEN 'confirmations' ELSE 'mails' END AS lane,
+    seq > min(seq) OVER (PARTITION BY payment_id, channel, target) AS follows
+  FROM notice WHERE state = 'new'),
+counted AS (
+  SELECT *, sum(CASE WHEN is_held THEN 1 ELSE 0 END) OVER (PARTITION BY lane, place) AS held FROM waiting),
 ranked AS (
-  SELECT n.id, coalesce(nullif(n.endpoint, ''), n.target) AS place,
-    row_number() OVER (PARTITION BY coalesce(nullif(n.endpoint, ''), n.target) ORDER BY n.next_at, n.id) AS number,
-    CASE WHEN e.paused_until IS NULL THEN :per_target ELSE 1 END AS most
-  FROM notice AS n LEFT JOIN endpoint AS e ON e.address = n.endpoint
-  WHERE n.state = 'new' AND n.next_at <= :now AND (n.lease_until IS NULL OR n.lease_until <= :now)
-    AND (e.paused_until IS NULL OR e.paused_until <= :now OR (n.by_hand AND n.tries = 0))
-    AND (:lane = '' OR (n.channel = 'sms') = (:lane = 'codes'))
-    AND (n.channel = 'sms' OR NOT EXISTS (
-      SELECT 1 FROM notice AS older
-      WHERE older.payment_id = n.payment_id AND older.channel = n.channel AND older.target = n.target
-        AND older.state = 'new' AND older.seq < n.seq))),
+  SELECT w.id, w.next_at, w.lane, w.held,
+    row_number() OVER (PARTITION BY w.lane, w.place ORDER BY w.next_at, w.id) AS number,
+    CASE WHEN e.paused_until IS NOT NULL THEN 1
+      WHEN e.address IS NOT NULL OR w.lane <> 'confirmations' THEN :per_place
+      WHEN w.held = 0 THEN :run
+      WHEN count(*) OVER (PARTITION BY w.lane, w.place) >= :run THEN 0
+      ELSE :per_place END AS most
+  FROM counted AS w LEFT JOIN endpoint AS e ON e.address = w.endpoint
+  WHERE w.next_at <= :now AND NOT w.is_held AND (w.lane = 'codes' OR NOT w.follows)
+    AND (e.paused_until IS NULL OR e.paused_until <= :now OR w.is_asked_for)),
+placed AS (
+  SELECT id, lane, sum(CASE WHEN lane = 'codes' OR number <= :per_place THEN 1 ELSE 0 END)
+    OVER (PARTITION BY lane ORDER BY next_at, id) AS abreast
+  FROM ranked WHERE lane = 'codes' OR number + held <= most),
+chosen AS (
+  SELECT id FROM placed
+  WHERE abreast <= CASE lane WHEN 'codes' THEN :codes WHEN 'confirmations' THEN :confirmations ELSE :mails END),
 pick AS MATERIALIZED (
-  SELECT n.id FROM notice AS n JOIN ranked ON ranked.id = n.id LEFT JOIN busy ON busy.place = ranked.place
-  WHERE n.state = 'new' AND (n.lease_until IS NULL OR n.lease_until <= :now)
-    AND (n.channel = 'sms' OR ranked.number + coalesce(busy.number, 0) <= ranked.most)
-  ORDER BY n.next_at, n.id LIMIT :limit {lock})
+  SELECT id FROM notice WHERE id {among} AND state = 'new' AND (lease_until IS NULL OR lease_until <= :now) {lock})
 UPDATE notice SET lease = :lease, lease_until = :until, tries = tries + 1
 FROM pick WHERE notice.id = pick.id
-RETURNING notice.id
+RETURNING {columns}
 """
+# Locked where PostgreSQL finds them by their ids, whatever the planner thinks of their number.
+_BY_ENGINE = {
+    "postgresql": {"among": "= ANY (ARRAY(SELECT id FROM chosen))", "lock": "FOR UPDATE SKIP LOCKED"},
+    "sqlite": {"among": "IN (SELECT id FROM chosen)", "lock": ""},
+}
 
 # Longer than anybody looks for a worker that is gone.
 _HEARTBEAT_KEPT = timedelta(days=1)
+# Each has an index of its own, which those that were sent are not in.
+_WATCHED = ("new", "dead")
+# A code is worthless once sent or given up: nothing of it stays.
+_KEPT_BODY = case((t.notice.c.channel == "sms", b""), else_=t.notice.c.body)
+_FINISH = (
+    update(t.notice)
+    .where(t.notice.c.id == bindparam("of"), t.notice.c.lease == bindparam("held"), t.notice.c.state == "new")
+    .values(
+        state="sent", delivered_at=bindparam("at"), last_error="", last_reply=bindparam("reply"), body=_KEPT_BODY,
+        lease="", lease_until=None,
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a claim may take.
+
+    :ivar codes, confirmations, mails: of each, as many as can be brought out abreast
+    :ivar per_place: abreast to one place
+    :ivar run: to one place in all, one after the other, where nothing is in the way
+    """
+
+    codes: int
+    confirmations: int
+    mails: int
+    per_place: int = 2
+    run: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a notice: its receiver has it, and answered ``reply``."""
+
+    notice_id: int
+    lease: str
+    reply: str = ""
+
+
+@cache
+def _claiming(engine: str) -> TextualSelect:
+    columns = ", ".join(f"notice.{column.name}" for column in t.notice.c)
+    moments = (bindparam(name, type_=UtcDateTime()) for name in ("now", "until"))
+    asked = text(_CLAIM.format(columns=columns, **_BY_ENGINE[engine])).bindparams(*moments)
+    return asked.columns(*t.notice.c)
 
 
 class Notices:
@@ -54,29 +134,25 @@ class Notices:
 
     def add(self, payment_id: int, **facts: object) -> None:
         """Insert a promise to tell somebody something."""
-        self._db.execute(insert(t.notice).values(payment_id=payment_id, state="new", **facts))
+        self._db.execute(insert(t.notice), {"payment_id": payment_id, "state": "new", **facts})
 
-    def claim(  # noqa: PLR0913 - a claim is what these say
-        self, lease: str, *, now: datetime, until: datetime, limit: int, per_target: int, lane: str = ""
-    ) -> list[Row[Any]]:
-        """Lease up to ``limit`` due notices to one deliverer until ``until``.
+    def claim(self, lease: str, *, now: datetime, until: datetime, room: Room) -> list[Row[Any]]:
+        """Lease to one deliverer until ``until`` what is due and there is room for, the longest due first."""
+        asked = _claiming(self._db.dialect.name)
+        facts = {"lease": lease, "now": now, "until": until, **asdict(room)}
+        return sorted(self._db.execute(asked, facts), key=lambda row: (row.next_at, row.id))
 
-        :param lane: ``codes`` for SMS alone, ``others`` for everything else, empty for both
-        """
-        lock = "FOR UPDATE OF n SKIP LOCKED" if self._db.dialect.name == "postgresql" else ""
-        asked = text(_CLAIM.format(lock=lock)).bindparams(
-            bindparam("now", now, UtcDateTime()),
-            bindparam("until", until, UtcDateTime()),
-            bindparam("lane", lane, String()),
-        )
-        ids = self._db.execute(asked, {"lease": lease, "limit": limit, "per_target": per_target}).scalars().all()
-        if not ids:
-            return []
-        return list(self._db.execute(select(t.notice).where(t.notice.c.id.in_(ids)).order_by(t.notice.c.id)))
+    def finish(self, delivered: Iterable[Delivered], now: datetime) -> None:
+        """Mark notices delivered, each if its lease is still its deliverer's."""
+        marked = [{"of": one.notice_id, "held": one.lease, "reply": one.reply, "at": now} for one in delivered]
+        if marked:
+            self._db.execute(_FINISH, marked)
 
-    def finish(self, notice_id: int, lease: str, now: datetime, reply: str = "") -> None:
-        """Mark a notice delivered, if the lease is still ours; ``reply`` is what the receiver said."""
-        self._settle(notice_id, lease, state="sent", delivered_at=now, last_error="", last_reply=reply)
+    def release(self, notice_ids: Collection[int], lease: str) -> None:
+        """Give back what was claimed and not tried: due as before, and no try is lost."""
+        n = t.notice
+        mine = n.c.id.in_(notice_ids), n.c.lease == lease, n.c.state == "new"
+        self._db.execute(update(n).where(*mine).values(lease="", lease_until=None, tries=n.c.tries - 1))
 
     def fetched(self, payment_id: int, now: datetime) -> None:
         """Drop the confirmations of a payment whose end the merchant has fetched by itself."""
@@ -97,8 +173,7 @@ class Notices:
 
     def _settle(self, notice_id: int, lease: str, **changes: object) -> bool:
         if "state" in changes:
-            # A code is worthless once sent or given up: nothing of it stays.
-            changes["body"] = case((t.notice.c.channel == "sms", b""), else_=t.notice.c.body)
+            changes["body"] = _KEPT_BODY
         done = self._db.execute(
             update(t.notice)
             .where(t.notice.c.id == notice_id, t.notice.c.lease == lease, t.notice.c.state == "new")
@@ -149,8 +224,14 @@ class Notices:
 
     def newest(self, limit: int, state: str | None = None) -> list[Row[Any]]:
         """List the latest notices, for the operator."""
-        asked = select(t.notice).order_by(t.notice.c.id.desc()).limit(limit)
-        return list(self._db.execute(asked.where(t.notice.c.state == state) if state else asked))
+        n = t.notice
+        asked = select(n).order_by(n.c.id.desc()).limit(limit)
+        if state == "sent":
+            asked = asked.where(n.c.state == state)
+        elif state:
+            # Few, and not to be looked for among all that were sent.
+            asked = asked.where(n.c.id.in_(select(n.c.id).where(t.among(n.c.state, [state]))))
+        return list(self._db.execute(asked))
 
     def resend(self, notice_id: int, now: datetime) -> None:
         """Put a notice back to be sent now: same id, same body, a whole new round of tries. Raises :class:`NotFound`."""
@@ -164,8 +245,8 @@ class Notices:
 
     def count_by_state(self) -> dict[str, int]:
         """Count notices that wait or died, for metrics."""
-        asked = select(t.notice.c.state, func.count()).where(t.notice.c.state != "sent").group_by(t.notice.c.state)
-        return {str(row.state): int(row[1]) for row in self._db.execute(asked)}
+        counts = (select(literal(state), func.count()).where(t.among(t.notice.c.state, [state])) for state in _WATCHED)
+        return {state: number for state, number in self._db.execute(union_all(*counts)) if number}
 
     # The worker's pulse.
 

@@ -1,10 +1,10 @@
 """Payment links: made once, revoked perhaps, forgotten in the end."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, exists, insert, or_, select, update
 
 from gateway.core.errors import NotFound
 from gateway.core.money import Money
@@ -63,22 +63,16 @@ class PayLinks:
         )
         return done.rowcount == 1
 
-    def forget(self, merchant: str, before: datetime, now: datetime) -> int:
+    def forget(self, merchant: str, before: datetime, now: datetime, limit: int) -> int:
         """Blank what tells of people in a merchant's links that ended before then; returns how many they were."""
-        return self._forget(t.link.c.merchant_id == merchant, before, now)
-
-    def forget_of_others(self, merchants: Collection[str], before: datetime, now: datetime) -> int:
-        """Do the same for merchants that have left the book."""
-        return self._forget(t.link.c.merchant_id.not_in(merchants), before, now)
-
-    def _forget(self, whose: ColumnElement[bool], before: datetime, now: datetime) -> int:
         k, d, p = t.link.c, t.debt.c, t.payment.c
         is_same_debt = and_(d.merchant_id == k.merchant_id, d.fiscal_year == k.fiscal_year, d.reference == k.debt)
         is_paid = exists().where(is_same_debt, d.state == "paid", p.id == d.holder_id, p.ended_at < before)
         # Whoever revoked it, or printed its last day, said when it was over; of the others the payment does.
         is_over = or_(k.revoked_at < before, k.pay_before < before.date(), is_paid)
-        idle = and_(whose, k.forgotten_at.is_(None), k.created_at < before, is_over)
-        return self._db.execute(update(t.link).where(idle).values(forgotten_at=now, **_OF_PEOPLE)).rowcount
+        idle = and_(k.merchant_id == merchant, k.forgotten_at.is_(None), k.created_at < before, is_over)
+        batch = update(t.link).where(k.id.in_(select(k.id).where(idle).limit(limit)), k.forgotten_at.is_(None))
+        return self._db.execute(batch.values(forgotten_at=now, **_OF_PEOPLE)).rowcount
 
     def _told(self, row: Row[Any]) -> PayLink:
         amount = Money(row.amount_cents, row.currency)

@@ -47,7 +47,7 @@ class Refunds:
         """Say whether an authorisation is being undone as a refund, and the acquirer has not answered yet."""
         r, o = t.refund, t.operation
         asked = (
-            select(r.c.id).join(o, o.c.op_id == r.c.op_id).where(r.c.attempt_id == attempt_id, o.c.kind == "reverse")
+            select(r.c.id).join(o, o.c.op_id == r.c.op_id).where(o.c.attempt_id == attempt_id, o.c.kind == "reverse")
         )
         return self._db.execute(asked.where(r.c.status.in_(("pending", "unknown")))).first() is not None
 

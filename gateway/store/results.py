@@ -1,10 +1,19 @@
-"""What leaves the store: rows told in the frozen words of ``gateway.core.payment``."""
+"""What leaves the store: rows told in the frozen words of ``gateway.core.payment``.
+
+All that belongs to a payment comes in one answer, as JSON: asked for table by table it would be five, and a page or a
+notice asks for it again and again.
+"""
 
 import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Table, and_, bindparam, literal_column, select
+from sqlalchemy.sql.selectable import CompoundSelect, Select
 
 from gateway.core.money import Money
 from gateway.core.payment import (
@@ -22,18 +31,44 @@ from gateway.core.payment import (
 )
 from gateway.core.states import FRONT, LIVE, AttemptStatus, InstalmentStatus, Status
 from gateway.store import tables as t
+from gateway.store.types import json_row, moment
 
 # The first debit of a purchase has rank 1: the instalment at position 0 is the second.
 FIRST_RANK = 2
 
+# What is told of each table that belongs to a payment; the rows of each come in the order of its first column.
+_TOLD: dict[Table, str] = {
+    t.line: "position reference label amount_cents",
+    t.attempt: "n public_id status scheme bin last4 started_at flow response_code response_family authorisation_number "
+    "eci ended_at expiry",
+    t.refund: "id public_id amount_cents status requested_at reason",
+    t.event: "seq public_id type at facts",
+}
+_PUBLIC_ID = select(t.payment.c.public_id).where(t.payment.c.id == bindparam("of"))
+
+# The values of one row, in the order they were asked for.
+Values = list[Any]
+
 
 def payment_result(db: Connection, row: Row[Any], payee: Payee) -> PaymentResult:
     """Tell everything known of a payment."""
-    instalments = _instalments(db, row)
+    return _result(db, row, payee, _told(db, [row.id])[row.id])
+
+
+def payment_results(
+    db: Connection, rows: Sequence[Row[Any]], payee_of: Callable[[str], Payee]
+) -> dict[int, PaymentResult]:
+    """Tell everything known of some payments, by row id: asked for once for them all."""
+    told = _told(db, [row.id for row in rows])
+    return {row.id: _result(db, row, payee_of(row.merchant_id), told[row.id]) for row in rows}
+
+
+def _result(db: Connection, row: Row[Any], payee: Payee, told: dict[str, list[Values]]) -> PaymentResult:
+    instalments = tuple(_instalment(db, values, row.currency) for values in told["instalment"])
     return PaymentResult(
         id=row.public_id,
         number=_number(row.id),
-        request=_request(db, row, tuple(Instalment(part.due, part.amount) for part in instalments)),
+        request=_request(row, told["line"], tuple(Instalment(part.due, part.amount) for part in instalments)),
         payee=replace(payee, mode=Mode(row.mode)),
         status=Status(row.status),
         created_at=row.created_at,
@@ -42,15 +77,15 @@ def payment_result(db: Connection, row: Row[Any], payee: Payee) -> PaymentResult
         ended_at=row.ended_at,
         email=row.receipt_email,
         spoken=row.spoken,
-        attempts=_attempts(db, row.id),
-        refunds=_refunds(db, row),
-        events=_events(db, row.id),
+        attempts=tuple(map(_attempt, told["attempt"])),
+        refunds=tuple(_refund(values, row.currency) for values in told["refund"]),
+        events=tuple(map(_event, told["event"])),
         refunded_cents=row.refunded_cents,
         attempts_max=row.attempts_max,
         dialect=row.dialect,
         handle=row.handle,
         instalments=instalments,
-        parent=_public_id(db, row.parent_id) if row.parent_id else "",
+        parent=str(db.execute(_PUBLIC_ID, {"of": row.parent_id}).scalar_one()) if row.parent_id else "",
         rank=row.rank,
     )
 
@@ -64,17 +99,51 @@ def _number(payment_id: int) -> str:
     return f"{payment_id:010d}"
 
 
-def _public_id(db: Connection, payment_id: int) -> str:
-    return str(db.execute(select(t.payment.c.public_id).where(t.payment.c.id == payment_id)).scalar_one())
+def _told(db: Connection, ids: Sequence[int]) -> dict[int, dict[str, list[Values]]]:
+    """Load what belongs to some payments, by row id and table."""
+    told: dict[int, dict[str, list[Values]]] = {payment_id: defaultdict(list) for payment_id in ids}
+    # One is by far the most frequent, and costs less where no list is written out.
+    of: int | Sequence[int] = ids[0] if len(ids) == 1 else ids
+    for payment_id, table, text in db.execute(_statement(db.dialect.name, len(ids) == 1), {"of": of}):
+        told[payment_id][table].append(json.loads(text))
+    for tables in told.values():
+        for rows in tables.values():
+            rows.sort(key=lambda values: int(values[0]))
+    return told
 
 
-def _request(db: Connection, row: Row[Any], instalments: tuple[Instalment, ...]) -> PaymentRequest:
-    lines = db.execute(select(t.line).where(t.line.c.payment_id == row.id).order_by(t.line.c.position))
+@cache
+def _statement(engine: str, is_one: bool) -> CompoundSelect[Any]:
+    def belongs(payment_id: Column[int]) -> ColumnElement[bool]:
+        return payment_id == bindparam("of") if is_one else payment_id.in_(bindparam("of", expanding=True))
+
+    asked = (
+        select(
+            table.c.payment_id,
+            literal_column(f"'{table.name}'"),
+            json_row([table.c[name] for name in names.split()], engine),
+        ).where(belongs(table.c.payment_id))
+        for table, names in _TOLD.items()
+    )
+    return _instalments(engine).where(belongs(t.instalment.c.payment_id)).union_all(*asked)
+
+
+def _instalments(engine: str) -> Select[Any]:
+    """Select the later parts of a purchase, each with the payment it has become."""
+    i, p = t.instalment, t.payment
+    told = json_row(
+        (i.c.position, i.c.due, i.c.amount_cents, i.c.state, p.c.id, p.c.public_id, p.c.status, p.c.paid_at), engine
+    )
+    joined = i.outerjoin(p, is_part(i.c.payment_id, i.c.position))
+    return select(i.c.payment_id, literal_column("'instalment'"), told).select_from(joined)
+
+
+def _request(row: Row[Any], lines: list[Values], instalments: tuple[Instalment, ...]) -> PaymentRequest:
     return PaymentRequest(
         merchant=row.merchant_id,
         reference=row.reference,
         amount=Money(row.amount_cents, row.currency),
-        lines=tuple(Line(r.reference, r.label, Money(r.amount_cents, row.currency)) for r in lines),
+        lines=tuple(Line(reference, label, Money(cents, row.currency)) for _, reference, label, cents in lines),
         label=row.label,
         kind=Kind(row.kind),
         email=row.email,
@@ -98,70 +167,51 @@ def _request(db: Connection, row: Row[Any], instalments: tuple[Instalment, ...])
     )
 
 
-def _attempts(db: Connection, payment_id: int) -> tuple[AttemptResult, ...]:
-    rows = db.execute(select(t.attempt).where(t.attempt.c.payment_id == payment_id).order_by(t.attempt.c.n))
-    return tuple(
-        AttemptResult(
-            id=r.public_id,
-            number=r.n,
-            status=AttemptStatus(r.status),
-            scheme=r.scheme,
-            bin=r.bin,
-            last4=r.last4,
-            expiry=r.expiry,
-            started_at=r.started_at,
-            flow=r.flow,
-            response_code=r.response_code,
-            response_family=r.response_family,
-            authorisation_number=r.authorisation_number,
-            eci=r.eci,
-            ended_at=r.ended_at,
-        )
-        for r in rows
+def _attempt(values: Values) -> AttemptResult:
+    n, public_id, status, scheme, first, last, started_at, flow, code, family, number, eci, ended_at, expiry = values
+    begun, ended = moment(started_at), _moment(ended_at)
+    return AttemptResult(
+        public_id, n, AttemptStatus(status), scheme, first, last, begun, flow, code, family, number, eci, ended, expiry
     )
 
 
-def _refunds(db: Connection, row: Row[Any]) -> tuple[RefundResult, ...]:
-    rows = db.execute(select(t.refund).where(t.refund.c.payment_id == row.id).order_by(t.refund.c.id))
-    return tuple(
-        RefundResult(r.public_id, Money(r.amount_cents, row.currency), r.status, r.requested_at, r.reason) for r in rows
-    )
+def _moment(text: str | None) -> datetime | None:
+    return moment(text) if text else None
 
 
-def _events(db: Connection, payment_id: int) -> tuple[Event, ...]:
-    rows = db.execute(select(t.event).where(t.event.c.payment_id == payment_id).order_by(t.event.c.seq))
-    return tuple(Event(r.public_id, r.seq, r.type, r.at, json.loads(r.facts)) for r in rows)
+def _refund(values: Values, currency: str) -> RefundResult:
+    _, public_id, cents, status, requested_at, reason = values
+    return RefundResult(public_id, Money(cents, currency), status, moment(requested_at), reason)
 
 
-def _instalments(db: Connection, row: Row[Any]) -> tuple[InstalmentResult, ...]:
-    i, p = t.instalment, t.payment
-    joined = i.outerjoin(p, is_part(i.c.payment_id, i.c.position))
-    asked = select(i, p.c.id.label("part_id"), p.c.public_id, p.c.status, p.c.paid_at).select_from(joined)
-    rows = db.execute(asked.where(i.c.payment_id == row.id).order_by(i.c.position)).all()
-    return tuple(_instalment(db, part, row.currency) for part in rows)
+def _event(values: Values) -> Event:
+    seq, public_id, kind, at, facts = values
+    return Event(public_id, seq, kind, moment(at), json.loads(facts))
 
 
-def _instalment(db: Connection, part: Row[Any], currency: str) -> InstalmentResult:
+def _instalment(db: Connection, values: Values, currency: str) -> InstalmentResult:
+    position, due, cents, state, part, public_id, status, paid_at = values
     # A try that waits for its day was not made yet.
-    tried = [a for a in _attempts(db, part.part_id) if a.status not in FRONT] if part.part_id else []
+    attempts = map(_attempt, _told(db, [part])[part]["attempt"]) if part else ()
+    tried = [attempt for attempt in attempts if attempt.status not in FRONT]
     return InstalmentResult(
-        rank=part.position + FIRST_RANK,
-        due=part.due,
-        amount=Money(part.amount_cents, currency),
-        status=_standing(part, is_tried=bool(tried)),
-        payment=part.public_id or "",
-        number=_number(part.part_id) if part.part_id else "",
-        paid_at=part.paid_at,
+        rank=position + FIRST_RANK,
+        due=date.fromisoformat(due),
+        amount=Money(cents, currency),
+        status=_standing(state, status, is_tried=bool(tried)),
+        payment=public_id or "",
+        number=_number(part) if part else "",
+        paid_at=_moment(paid_at),
         attempt=tried[-1] if tried else None,
     )
 
 
-def _standing(part: Row[Any], *, is_tried: bool) -> InstalmentStatus:
+def _standing(state: str, status: str | None, *, is_tried: bool) -> InstalmentStatus:
     """Say where an instalment stands; its own payment knows first, the purchase hears of it at the next sweep."""
-    if part.state != "asked":
-        return InstalmentStatus(part.state)
-    if part.status == Status.PAID:
+    if state != "asked":
+        return InstalmentStatus(state)
+    if status == Status.PAID:
         return InstalmentStatus.PAID
-    if part.status == Status.OPENED and is_tried:
+    if status == Status.OPENED and is_tried:
         return InstalmentStatus.RETRYING
-    return InstalmentStatus.WORKING if part.status in LIVE else InstalmentStatus.REFUSED
+    return InstalmentStatus.WORKING if status in LIVE else InstalmentStatus.REFUSED

@@ -1,9 +1,8 @@
 """Forgetting people: when a merchant's term is over, what tells of a person goes; money, references and events stay."""
 
-from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+from sqlalchemy import Connection, delete, exists, func, select, update
 
 from gateway.core.states import AttemptStatus
 from gateway.store import tables as t
@@ -21,20 +20,25 @@ class Retention:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
+    def merchants(self) -> set[str]:
+        """Name all of whom something is remembered, those that have left the book too; one look for each of them."""
+        p, k = t.payment.c, t.link.c
+        remembered = (
+            select(func.min(p.merchant_id)).where(p.ended_at.is_not(None), p.forgotten_at.is_(None)),
+            select(func.min(k.merchant_id)).where(k.forgotten_at.is_(None)),
+        )
+        found: set[str] = set()
+        for asked, merchant in zip(remembered, (p.merchant_id, k.merchant_id), strict=True):
+            name = ""
+            while name := self._db.execute(asked.where(merchant > name)).scalar() or "":
+                found.add(name)
+        return found
+
     def due(self, merchant: str, ended_before: datetime, told_before: datetime, limit: int) -> list[int]:
         """Find payments of a merchant that ended long ago, and of which nothing is under way.
 
         :param told_before: a notice that should have gone out before then is waited for no longer
         """
-        return self._due(t.payment.c.merchant_id == merchant, ended_before, told_before, limit)
-
-    def due_of_others(
-        self, merchants: Collection[str], ended_before: datetime, told_before: datetime, limit: int
-    ) -> list[int]:
-        """Find those of merchants that have left the book."""
-        return self._due(t.payment.c.merchant_id.not_in(merchants), ended_before, told_before, limit)
-
-    def _due(self, whose: ColumnElement[bool], ended_before: datetime, told_before: datetime, limit: int) -> list[int]:
         p, a, r, i, n = t.payment, t.attempt, t.refund, t.instalment, t.notice
         is_asked_for = exists().where(a.c.payment_id == p.c.id).where(
             a.c.next_at.is_not(None) | (a.c.status == AttemptStatus.REVIEW)
@@ -43,7 +47,9 @@ class Retention:
         is_paid_later = exists().where(i.c.payment_id == p.c.id, i.c.state.in_(("planned", "asked")))
         # Of a late refund, say.
         is_told = exists().where(n.c.payment_id == p.c.id, n.c.state == "new", n.c.next_at >= told_before)
-        asked = select(p.c.id).where(whose, p.c.ended_at.is_not(None), p.c.ended_at < ended_before)
+        asked = select(p.c.id).where(
+            p.c.merchant_id == merchant, p.c.ended_at.is_not(None), p.c.ended_at < ended_before
+        )
         idle = asked.where(p.c.forgotten_at.is_(None), ~is_asked_for, ~is_given_back, ~is_paid_later, ~is_told)
         return list(self._db.execute(idle.order_by(p.c.ended_at).limit(limit)).scalars())
 

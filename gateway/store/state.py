@@ -17,21 +17,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    LargeBinary,
     Select,
     Table,
-    Text,
     bindparam,
     case,
-    cast,
-    func,
     literal_column,
     select,
 )
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from gateway.store import tables as t
-from gateway.store.types import UtcDateTime
+from gateway.store.types import json_row
 
 VERSION = "1"
 
@@ -69,7 +65,10 @@ def states_of(db: Connection, payment_ids: Iterable[int]) -> dict[int, State]:
     """Tell the state of each of these payments that there is; one statement, however many."""
     rows: dict[int, list[str]] = defaultdict(list)
     payments: dict[int, dict[str, str]] = {}
-    for payment_id, table, text in db.execute(_statement(db.dialect.name), {"ids": list(payment_ids)}):
+    ids = list(payment_ids)
+    # A list is spelt out anew at each execution, and nearly every transaction changes one payment.
+    which = {"ids": ids} if len(ids) != 1 else {"id": ids[0]}
+    for payment_id, table, text in db.execute(_statement(db.dialect.name, is_one="id" in which), which):
         values = json.loads(text)
         if table == t.payment.name:
             payments[payment_id] = dict(zip(_COLUMNS[t.payment].split(), values, strict=True))
@@ -86,15 +85,17 @@ def _digest(rows: list[str]) -> str:
 
 
 @cache
-def _statement(engine: str) -> CompoundSelect[Any]:
-    first, *others = (_rows(table, names.split(), engine) for table, names in _COLUMNS.items())
+def _statement(engine: str, *, is_one: bool) -> CompoundSelect[Any]:
+    first, *others = (
+        asked.where(owner == bindparam("id") if is_one else owner.in_(bindparam("ids", expanding=True)))
+        for owner, asked in (_rows(table, names.split(), engine) for table, names in _COLUMNS.items())
+    )
     return first.union_all(*others)
 
 
-def _rows(table: Table, names: list[str], engine: str) -> Select[Any]:
+def _rows(table: Table, names: list[str], engine: str) -> tuple[ColumnElement[int], Select[Any]]:
     """Select one table's rows: whose they are, and their values as a JSON array, which keeps them apart."""
-    array = func.json_array if engine == "sqlite" else func.json_build_array
-    values = cast(array(*_values(table, names, engine)), Text)
+    values = json_row(_values(table, names), engine)
     source: FromClause = table
     if table is t.payment:
         owner = table.c.id
@@ -107,18 +108,13 @@ def _rows(table: Table, names: list[str], engine: str) -> Select[Any]:
     asked = select(owner, literal_column(f"'{table.name}'"), values).select_from(source)
     if table is t.notice:
         asked = asked.where(table.c.channel == literal_column("'confirmation'"))
-    return asked.where(owner.in_(bindparam("ids", expanding=True)))
+    return owner, asked
 
 
-def _values(table: Table, names: list[str], engine: str) -> Iterator[ColumnElement[object]]:
+def _values(table: Table, names: list[str]) -> Iterator[ColumnElement[object]]:
     for name in names:
         column = table.c[name]
-        if isinstance(column.type, UtcDateTime) and engine != "sqlite":
-            # Whatever zone the session is in.
-            yield func.timezone("UTC", column)
-        elif isinstance(column.type, LargeBinary):
-            yield func.hex(column) if engine == "sqlite" else func.encode(column, "hex")
-        elif column is t.refund.c.status:
+        if column is t.refund.c.status:
             # Waiting for an answer and having waited in vain are the same to the money.
             yield case((column == "unknown", "pending"), else_=column)
         else:

@@ -1,8 +1,9 @@
-"""Column types with an opinion: instants are UTC and aware, or refused."""
+"""Column types with an opinion: instants are UTC and aware, or refused; and values that both engines word alike."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect
+from sqlalchemy import ColumnElement, DateTime, Dialect, LargeBinary, Text, cast, func
 from sqlalchemy.types import TypeDecorator
 
 
@@ -26,3 +27,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def json_row(columns: Iterable[ColumnElement[object]], engine: str) -> ColumnElement[str]:
+    """Have the database word a row as a JSON array: rows of several tables can then come in one answer."""
+    array = func.json_array if engine == "sqlite" else func.json_build_array
+    return cast(array(*(_worded(column, engine) for column in columns)), Text)
+
+
+def _worded(column: ColumnElement[object], engine: str) -> ColumnElement[object]:
+    if isinstance(column.type, UtcDateTime) and engine != "sqlite":
+        # Whatever zone the session is in.
+        return func.timezone("UTC", column)
+    if isinstance(column.type, LargeBinary):
+        return func.hex(column) if engine == "sqlite" else func.encode(column, "hex")
+    return column
+
+
+def moment(text: str) -> datetime:
+    """Read an instant out of :func:`json_row`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

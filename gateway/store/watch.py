@@ -31,11 +31,11 @@ class Watch:
         n, a, o, e = t.notice.c, t.attempt.c, t.operation.c, t.endpoint.c
         is_paused = select(e.address).where(e.address == n.endpoint, e.paused_until.is_not(None)).exists()
         due = select(func.min(n.next_at)).where(n.state == "new", n.next_at <= now, ~is_paused)
-        unknown = (
-            select(func.min(o.asked_at))
-            .join_from(t.attempt, t.operation, o.attempt_id == a.id)
-            .where(a.next_at.is_not(None), a.status == AttemptStatus.UNKNOWN, o.kind == "authorise")
+        # Not joined: SQLite would look for the least of them along all that was ever asked.
+        doubtful = select(a.id).where(
+            t.among(a.status, t.WATCHED), a.status == AttemptStatus.UNKNOWN, a.next_at.is_not(None)
         )
+        unknown = select(func.min(o.asked_at)).where(o.attempt_id.in_(doubtful), o.kind == "authorise")
         return {"notice_due": self._age(due, now), "attempt_unknown": self._age(unknown, now)}
 
     def cards(self, now: datetime) -> dict[str, int]:

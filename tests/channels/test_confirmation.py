@@ -1,7 +1,8 @@
 """The confirmation as a receiver sees it, and what each answer of the receiver means."""
 
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
@@ -9,7 +10,6 @@ from time import monotonic
 from typing import Any
 
 import pytest
-import responses
 from standardwebhooks import Webhook
 
 from gateway.channels import Notice
@@ -19,59 +19,87 @@ from gateway.dialects import HttpCall
 from gateway.parts import Parts
 from tests.factories import open_payment, pay
 
-URL = "https://portal.example.org/confirmations"
+
+@dataclass
+class Portal:
+    """A merchant's endpoint; keeps what it is sent, and answers as told."""
+
+    status: int = 204
+    headers: Mapping[str, str] = field(default_factory=dict)
+    asked: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
 
 
 @pytest.fixture
-def notice(parts: Parts) -> Notice:
-    result = pay(parts, open_payment(parts, notify_url=URL))
+def portal() -> Iterator[Portal]:
+    portal = Portal()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            portal.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(portal.status)
+            for name, value in portal.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        # Where a redirect leads, should anybody follow it.
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Endpoint)
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    portal.url = f"http://127.0.0.1:{server.server_port}/confirmations"
+    yield portal
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def notice(parts: Parts, portal: Portal) -> Notice:
+    result = pay(parts, open_payment(parts, notify_url=portal.url))
     event = next(event for event in result.events if event.type == "payment.succeeded")
     with parts.store.reading() as tx:
         rows = tx.notices.of_payment(tx.payments.get(result.id).id)
     body = next(row.body for row in rows if row.channel == "confirmation")
-    return Notice(event.id, "confirmation", URL, result, event, body)
+    return Notice(event.id, "confirmation", portal.url, result, event, body)
 
 
 @pytest.fixture
 def channel(parts: Parts) -> ConfirmationChannel:
-    # The name must resolve to somebody's address; the connection itself is mocked.
-    return ConfirmationChannel(parts.dialects, allow_loopback=False, find=lambda *_: ["8.8.8.8"])
+    return ConfirmationChannel(parts.dialects, allow_loopback=True)
 
 
-@responses.activate
 def test_the_published_library_verifies_what_is_posted(
-    parts: Parts, channel: ConfirmationChannel, notice: Notice
+    parts: Parts, channel: ConfirmationChannel, notice: Notice, portal: Portal
 ) -> None:
-    responses.post(URL, status=204)
-
     channel.deliver(notice, datetime.now(UTC))
 
-    sent = responses.calls[0].request
+    ((headers, body),) = portal.asked
     (secret,) = (parts.settings.home / "keys/merchants").glob("mairie-demo-*.whsec")
-    assert isinstance(sent.body, bytes)
-    told = Webhook(secret.read_text().strip()).verify(sent.body, dict(sent.headers))
+    told = Webhook(secret.read_text().strip()).verify(body, headers)
     assert told["type"] == "payment.succeeded"
     assert told["data"]["id"] == notice.result.id
     assert told["data"]["amount"] == 9612
-    assert sent.headers["webhook-id"] == notice.id
-    assert {part.split(",")[0] for part in sent.headers["webhook-signature"].split()} == {"v1", "v1a"}
+    assert headers["webhook-id"] == notice.id
+    assert {part.split(",")[0] for part in headers["webhook-signature"].split()} == {"v1", "v1a"}
 
 
-@responses.activate
 @pytest.mark.parametrize(
     ("status", "again", "after"),
     [(500, True, None), (404, True, None), (302, True, None), (410, False, None), (429, True, 7), (503, True, 7)],
 )
 def test_anything_but_a_2xx_is_a_failure(
-    channel: ConfirmationChannel, notice: Notice, status: int, *, again: bool, after: int | None
+    channel: ConfirmationChannel, notice: Notice, portal: Portal, status: int, *, again: bool, after: int | None
 ) -> None:
-    responses.post(URL, status=status, headers={"Retry-After": "7", "Location": "https://elsewhere.example/"})
+    portal.status, portal.headers = status, {"Retry-After": "7", "Location": portal.url}
 
     with pytest.raises(DeliveryFailed) as failure:
         channel.deliver(notice, datetime.now(UTC))
 
     assert (failure.value.again, failure.value.retry_after_seconds) == (again, after)
-    assert len(responses.calls) == 1
+    assert len(portal.asked) == 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "[::1]"])

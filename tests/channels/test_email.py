@@ -185,11 +185,33 @@ def test_what_the_relay_answers_decides_whether_to_try_again(stage: str, answer:
     assert failure({stage: answer}).again is again
 
 
-def test_a_rude_goodbye_does_not_undo_an_accepted_mail() -> None:
-    with Server({"QUIT": b"500 what\r\n"}) as server:
-        channel(server.server_address[1]).deliver(notice(), NOON)
+def test_mails_share_a_connection() -> None:
+    with Server({}) as server:
+        for _ in range(3):
+            channel(server.server_address[1]).deliver(notice(), NOON)
 
-    assert server.verbs[-1] == "QUIT"
+    mail = ["MAIL", "RCPT", "DATA"]
+    assert server.verbs == ["EHLO", *mail, "RSET", *mail, "RSET", *mail]
+
+
+@pytest.mark.parametrize("answer", [b"", b"421 closing\r\n"])
+def test_a_relay_that_let_go_of_a_connection_gets_the_next_mail_by_another_and_once(answer: bytes) -> None:
+    with Server({"RSET": answer}) as server:
+        for _ in range(2):
+            channel(server.server_address[1]).deliver(notice(), NOON)
+
+    assert [verb for verb in server.verbs if verb != "RSET"] == ["EHLO", "MAIL", "RCPT", "DATA"] * 2
+
+
+def test_a_mail_whose_acceptance_stays_unclear_on_a_kept_connection_is_not_sent_twice() -> None:
+    with Server({}) as server:
+        channel(server.server_address[1]).deliver(notice(), NOON)
+        server.answers["DONE"] = b""
+        with pytest.raises(DeliveryFailed) as failed:
+            channel(server.server_address[1]).deliver(notice(), NOON)
+
+    assert failed.value.again
+    assert server.verbs.count("DATA") == 2
 
 
 def test_a_relay_that_drips_is_cut_in_time() -> None:

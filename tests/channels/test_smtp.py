@@ -4,7 +4,6 @@ import ipaddress
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -12,12 +11,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from gateway.channels.smtp import Relay, Security, send
+from gateway.channels.smtp import Relay, Security, hang_up, send
 from gateway.core.errors import DeliveryFailed
+from tests.support.certificates import self_signed
 from tests.support.server import free_ports
 
 LOCKED = [Security.STARTTLS, Security.TLS]
@@ -67,30 +64,12 @@ class Unlocked(Controller):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _self_signed(tmp_path_factory.mktemp("relay") / "relay.pem", HERE)
+    return self_signed(tmp_path_factory.mktemp("relay") / "relay.pem", HERE)
 
 
 @pytest.fixture(scope="module")
 def of_another(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _self_signed(tmp_path_factory.mktemp("relay") / "other.pem", x509.DNSName("relay.example"))
-
-
-def _self_signed(path: Path, name: x509.GeneralName) -> Path:
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
-    built = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    plain = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(plain + built.public_bytes(serialization.Encoding.PEM))
-    return path
+    return self_signed(tmp_path_factory.mktemp("relay") / "other.pem", x509.DNSName("relay.example"))
 
 
 @contextmanager
@@ -108,6 +87,8 @@ def relaying(security: Security, certificate: Path | None) -> Iterator[tuple[Pos
     try:
         yield post, Relay("127.0.0.1", port, security, "guichet", "s3cret", total_seconds=5)
     finally:
+        # A server that stops before its clients leaves half a TLS farewell behind.
+        hang_up()
         server.stop()
 
 

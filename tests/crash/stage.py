@@ -61,6 +61,7 @@ def bank(read: settings.Settings) -> None:
 def work(read: settings.Settings) -> None:
     """Be the worker, delivering one code and one other notice at a time."""
     delivering.AT_ONCE, delivering.CODES_AT_ONCE, delivering.SLOW_AT_ONCE = 1, 1, 0
+    delivering.MAILS_AT_ONCE, delivering.SLOW_MAILS_AT_ONCE = 1, 0
     worker._SWEEP_EVERY = SWEEP_EVERY
     built = parts.build(read)
     bell = Bell(built.store.engine, read.var / "wake")

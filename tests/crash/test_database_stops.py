@@ -30,7 +30,7 @@ from tests.support.scale import scaled
 
 POINTS = scaled(3, 40)
 # Which threads are frozen; each has a connection of its own under way.
-FROZEN = (("web", "request"), ("web", "asking"), ("worker", "others"), ("worker", "sweep"))
+FROZEN = (("web", "request"), ("web", "asking"), ("worker", "main"), ("worker", "sweep"))
 FROZEN_SECONDS = 20.0
 
 pytestmark = [pytest.mark.nightly_too, pytest.mark.timeout(scaled(180, 1800))]

@@ -1,6 +1,5 @@
 """Card testing is starved: what passes a limit never reaches the bank, and nobody is told so."""
 
-from datetime import timedelta
 from itertools import count
 
 import pytest
@@ -12,6 +11,7 @@ from gateway.core.limits import Identity, network_of
 from gateway.core.states import Status
 from gateway.parts import Parts
 from gateway.store import tables as t
+from gateway.store.seen import Refusals
 from tests.factories import a_card, deliver, open_payment, read_code
 from tests.limits.bank import Bank, luhn
 from tests.limits.conftest import guarded
@@ -153,11 +153,8 @@ class TestCards:
             tx.connection.execute(t.attempt.update().values(response_family="technical"))
 
         with strict.store.reading() as tx:
-            identity = Identity.of(
-                CardNumber(number).identity, strict.checkout.desk.card_key, strict.now()
-            )  # fmt: skip
-            since = strict.now() - timedelta(hours=1)
-            assert tx.limits.count_refusals(identity, since, strict.now()) == 0
+            identity = Identity.of(CardNumber(number).identity, strict.checkout.desk.card_key, strict.now())
+            assert tx.limits.refusals(identity, strict.now()) == Refusals(hour=0, day=0)
 
     def test_a_card_is_kept_as_digests_of_a_key_that_changes(self, strict: Parts, clock: Clock) -> None:
         number = a_number()

@@ -4,13 +4,14 @@ Everybody decides by the world's own chance; nobody knows what is right. That is
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import func, select
 
 from gateway.checkout import Situation, Stage
-from gateway.core.errors import StoreBusy
+from gateway.core.errors import AcquirerUnreachable, StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import Kind, Line, PaymentRequest, PaymentResult, Which
 from gateway.dialects import Cancel, Capture, LookUp, Open, Refund, Signed
@@ -253,6 +254,10 @@ class Cast:
     def _decide(self) -> None:
         """Let two people settle what is in review, by what the bank's own book says."""
         for payment, target, undo, cents in self._doubtful("review"):
+            # A bank that still reviews the card itself may yet approve, whatever it said to a reversal: they ask until it says.
+            for _ in range(_INQUIRIES):
+                with suppress(AcquirerUnreachable):
+                    self.world.bank.status(target, Money(cents))
             held = any(entry.op_id == target and entry.state == "approved" for entry in self.world.bank.book())
             if not held:
                 self.world.bank.reverse(target, Money(cents), op_id=undo)
@@ -262,6 +267,8 @@ class Cast:
 
 # Of a night's turn, at least: what falls due close together is done together.
 _NIGHT_STEP = 20.0
+# One more than the simulated bank is silent to.
+_INQUIRIES = 3
 
 
 def perform(world: World) -> None:

@@ -1,12 +1,12 @@
 """The simulation is awake: each of these faults, planted in the product, is found within a few seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, update
+from sqlalchemy import update
 
 from gateway.acquirers import Answer, Outcome, simulator
 from gateway.acquirers.book import Entry, Message, Page
@@ -20,6 +20,7 @@ from gateway.dialects.native import NativeDialect
 from gateway.store import notices
 from gateway.store import tables as t
 from gateway.store.attempts import Attempts
+from gateway.store.notices import Delivered
 from tests.simulation.cast import perform
 from tests.simulation.house import House
 from tests.simulation.world import Weather, World
@@ -105,7 +106,11 @@ def resend_resets_tries(patch: pytest.MonkeyPatch) -> None:
 
 
 def delivered_out_of_order(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(notices, "_CLAIM", notices._CLAIM.replace("older.seq < n.seq", "older.seq < 0"))
+    order = "seq > min(seq) OVER (PARTITION BY payment_id, channel, target)"
+    assert order in notices._CLAIM
+    patch.setattr(notices, "_CLAIM", notices._CLAIM.replace(order, "seq < 0"))
+    # Built anew, not taken from what earlier tests left.
+    patch.setattr(notices, "_claiming", notices._claiming.__wrapped__)
 
 
 def body_made_anew(patch: pytest.MonkeyPatch) -> None:
@@ -120,10 +125,10 @@ def body_made_anew(patch: pytest.MonkeyPatch) -> None:
 def marked_before_delivered(patch: pytest.MonkeyPatch) -> None:
     real = Deliverer._deliver
 
-    def deliver(self: Deliverer, row: Row[Any], lease: str) -> None:
+    def deliver(self: Deliverer, tasks: Sequence[Any], lease: str) -> None:
         with self._store.transaction() as tx:
-            tx.notices.finish(row.id, lease, self._now())
-        real(self, row, lease)
+            tx.notices.finish([Delivered(task.row.id, lease) for task in tasks], self._now())
+        real(self, tasks, lease)
 
     patch.setattr(Deliverer, "_deliver", deliver)
 

@@ -1,9 +1,14 @@
 """What each database promises before money is entrusted to it."""
 
-import pytest
-from sqlalchemy import text
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from sqlalchemy import event, text
+
+from gateway.core.errors import StoreBusy
 from gateway.parts import Parts
+from gateway.store import open_engine
+from tests.factories import open_payment
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -28,3 +33,52 @@ def test_a_session_of_postgresql_waits_for_the_disk_and_for_nobody_else_for_long
         assert db.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
         assert db.execute(text("SHOW lock_timeout")).scalar_one() == "2s"
         assert db.execute(text("SHOW statement_timeout")).scalar_one() == "5s"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_session_that_its_server_has_ended_is_not_used_again(parts: Parts, database_url: str) -> None:
+    with parts.store.reading() as tx:
+        ended = tx.connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    administrator = open_engine(database_url)
+    with administrator.connect() as connection:
+        assert connection.execute(text(f"SELECT pg_terminate_backend({ended}, 5000)")).scalar_one()
+    administrator.dispose()
+
+    with parts.store.transaction() as tx:
+        assert tx.connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != ended
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_session_that_is_silent_is_not_asked_whether_it_lives(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(parts.store.engine.dialect, "do_ping", asked.append)
+
+    for _ in range(3):
+        with parts.store.reading() as tx:
+            tx.connection.execute(text("SELECT 1"))
+
+    assert asked == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_threads_of_one_process_write_to_sqlite_one_after_the_other(parts: Parts) -> None:
+    engine = parts.store.engine
+    engine.dispose()
+    # SQLite itself waits for nobody now: who meets another writer in the file is sent away.
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 0"))
+
+    with ThreadPoolExecutor(8) as payers:
+        payments = list(payers.map(lambda _: open_payment(parts).id, range(40)))
+
+    assert len(set(payments)) == 40
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_thread_that_waits_too_long_for_its_turn_is_told_so(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.BUSY_SECONDS", 0.05)
+
+    with ThreadPoolExecutor(1) as another, parts.store.transaction():
+        refused = another.submit(open_payment, parts).exception(10)
+
+    assert isinstance(refused, StoreBusy)
+    assert open_payment(parts).status == "opened"

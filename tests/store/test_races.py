@@ -21,6 +21,7 @@ from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import open_engine
 from gateway.store import tables as t
+from gateway.store.notices import Room
 from tests.factories import (
     CHALLENGE,
     FRICTIONLESS,
@@ -200,7 +201,7 @@ def claim(parts: Parts, number: int) -> str:
     now = parts.now()
     with parts.store.transaction() as tx:
         until = now + timedelta(seconds=60)
-        rows = tx.notices.claim(f"lease {number}", now=now, until=until, limit=5, per_target=1000)
+        rows = tx.notices.claim(f"lease {number}", now=now, until=until, room=Room(5, 5, 5, per_place=1000, run=1000))
     return " ".join(str(row.id) for row in rows)
 
 

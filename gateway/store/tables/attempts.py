@@ -62,6 +62,11 @@ Index("ix_attempt_next", attempt.c.next_at, sqlite_where=text("next_at IS NOT NU
 _by_hand = text("status = 'approved' AND next_at IS NULL")
 Index("ix_attempt_by_hand", attempt.c.ended_at, sqlite_where=_by_hand, postgresql_where=_by_hand)
 
+# What metrics count every few seconds: money that somebody must look after.
+WATCHED = (AttemptStatus.UNKNOWN, AttemptStatus.REVERSING, AttemptStatus.REVIEW, AttemptStatus.CAPTURE_ERROR)
+_watched = text(f"status IN ({words(WATCHED)})")
+Index("ix_attempt_watched", attempt.c.status, sqlite_where=_watched, postgresql_where=_watched)
+
 # Which attempt holds, or may hold, the money of which debt. A payment of several debts holds each of them.
 hold = Table(
     "hold",
@@ -102,6 +107,9 @@ operation = Table(
     UniqueConstraint("attempt_id", "kind", "n"),
     CheckConstraint("kind IN ('authorise', 'reverse', 'capture', 'refund')", name="kind"),
 )
+_authorisation = text("kind = 'authorise'")
+# What the bank's statement of a period is compared with.
+Index("ix_operation_authorised", operation.c.asked_at, sqlite_where=_authorisation, postgresql_where=_authorisation)
 
 refund = Table(
     "refund",

@@ -59,6 +59,7 @@ tally = Table(
     Column("count", Integer, nullable=False),
     PrimaryKeyConstraint("scope", "subject"),
 )
+Index("ix_tally_at", tally.c.at)
 
 alert = Table(
     "alert",
@@ -79,3 +80,4 @@ binding = Table(
     Column("browser", LargeBinary(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
 )
+Index("ix_binding_at", binding.c.at)

@@ -49,9 +49,9 @@ notice = Table(
 # Partial, so that a claim never walks over a million delivered rows.
 _undelivered = text("state = 'new'")
 Index("ix_notice_due", notice.c.next_at, sqlite_where=_undelivered, postgresql_where=_undelivered)
-Index("ix_notice_order", notice.c.payment_id, notice.c.channel, notice.c.seq, sqlite_where=_undelivered,
-      postgresql_where=_undelivered)  # fmt: skip
 Index("ix_notice_payment_id", notice.c.payment_id)
+_dead = text("state = 'dead'")
+Index("ix_notice_dead", notice.c.id, sqlite_where=_dead, postgresql_where=_dead)
 
 # Where confirmations fail, and how often in a row; one that works has no row.
 endpoint = Table(

@@ -37,3 +37,6 @@ Index("uq_link_debt", link.c.merchant_id, link.c.fiscal_year, link.c.debt, uniqu
 _remembered = text("forgotten_at IS NULL")
 Index("ix_link_remembered", link.c.merchant_id, link.c.created_at, sqlite_where=_remembered,
       postgresql_where=_remembered)  # fmt: skip
+# What the operator lists: a merchant's latest, and those of one debt, the revoked ones too.
+Index("ix_link_merchant_id_id", link.c.merchant_id, link.c.id)
+Index("ix_link_merchant_id_debt", link.c.merchant_id, link.c.debt)
