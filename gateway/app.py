@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, g, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
+from itsdangerous import URLSafeTimedSerializer
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.acquirers import Acquirer, cards
@@ -48,6 +49,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT"
 class _Sessions(SecureCookieSessionInterface):
     # itsdangerous signs with SHA-1 unless told otherwise.
     digest_method = staticmethod(sha256)
+
+    def __init__(self, app: Flask) -> None:
+        # Made once: Flask makes two for each request, each with its keys' objects.
+        self._serializer = super().get_signing_serializer(app)
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:  # noqa: ARG002
+        """Give what the cookie is signed with; Flask calls this."""
+        return self._serializer
 
 
 class _App(Flask):
@@ -108,7 +117,6 @@ def _configure(app: Flask, parts: Parts, *, is_https: bool) -> None:
     *older, newest = parts.keys.secrets("cookie")
     host = urlsplit(parts.settings.base_url).hostname or ""
     loopback = ["localhost", "127.0.0.1"] if host in ("localhost", "127.0.0.1") else []
-    app.session_interface = _Sessions()
     app.config.update(
         SECRET_KEY=newest,
         SECRET_KEY_FALLBACKS=older,
@@ -127,7 +135,10 @@ def _configure(app: Flask, parts: Parts, *, is_https: bool) -> None:
         # The pages send no Referer, by policy; the token and the SameSite cookie prove where a post comes from.
         WTF_CSRF_SSL_STRICT=False,
         WTF_CSRF_TIME_LIMIT=None,
+        # Every fault is worded by our own forms; the library would read a catalogue of its words anew for each request.
+        WTF_I18N_ENABLED=False,
     )
+    app.session_interface = _Sessions(app)
 
 
 def _introduce(app: Flask) -> None:

@@ -86,9 +86,9 @@ def _sent_back(departure: Departure, result: PaymentResult) -> SentBack | None:
 def wait_until_told(payment: str) -> None:
     """Let the merchant hear of the end before the payer does, where its protocol promises so and the merchant is quick."""
     known = services()
-    result = known.checkout.opening.told(payment)
-    is_fresh = result.ended_at is not None and known.now() - result.ended_at < timedelta(seconds=_TELLING_SECONDS)
-    if not is_fresh or not known.dialects[result.dialect].tells_first or not _WAITING.acquire(blocking=False):
+    dialect, ended_at = known.checkout.opening.ended(payment)
+    is_fresh = ended_at is not None and known.now() - ended_at < timedelta(seconds=_TELLING_SECONDS)
+    if not is_fresh or not known.dialects[dialect].tells_first or not _WAITING.acquire(blocking=False):
         return
     try:
         until = monotonic() + _TELLING_SECONDS

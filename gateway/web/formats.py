@@ -4,8 +4,9 @@ Pure functions: a value and a locale in, text out. ``gateway.web.rendering`` mak
 formats are not here; each dialect writes its own.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -24,6 +25,8 @@ _REGIONS = {"en": "en_GB", "pt": "pt_PT", "ar": "ar_LY"}
 _SCHEMES = {"cb": "CB", "amex": "American Express"}
 
 
+# A page says its amount two or three times, and CLDR's patterns take longer to fill than a row takes to be read.
+@lru_cache(1000)
 def money(amount: Money, locale: str) -> str:
     """Write an amount with its currency, such as ``96,12 €`` (the space does not break).
 
@@ -47,7 +50,13 @@ def day(on: date | datetime, locale: str, zone: ZoneInfo = ZONE) -> str:
 
 def time_of_day(at: datetime, locale: str, zone: ZoneInfo = ZONE) -> str:
     """Write hours and minutes, such as ``14:45``."""
-    return format_time(at.astimezone(zone).time(), "HH:mm", locale=_cldr(locale))
+    local = at.astimezone(zone)
+    return _minute(local.hour, local.minute, locale)
+
+
+@cache
+def _minute(hour: int, minute: int, locale: str) -> str:
+    return format_time(time(hour, minute), "HH:mm", locale=_cldr(locale))
 
 
 def moment(at: datetime, locale: str, zone: ZoneInfo = ZONE) -> str:

@@ -146,7 +146,7 @@ def _pay(token: str, payment: str) -> AnyResponse:
         keep(payment, form, _WRITTEN_BACK)
         return _home(token)
     try:
-        known.checkout.paying.enter_card(
+        asks_for_code = known.checkout.paying.enter_card(
             payment,
             form.entry(),
             scheme=form.scheme,
@@ -154,6 +154,8 @@ def _pay(token: str, payment: str) -> AnyResponse:
             language=g.language,
             origin=network_of(request.remote_addr or ""),
         )
+        # Straight to the bank's page: a redirect that only redirects again is a round trip of the payer's.
+        return _home(token, "/challenge" if asks_for_code else "")
     except CardRefused as refusal:
         form.refuse(refusal)
         keep(payment, form, _WRITTEN_BACK)
@@ -235,8 +237,8 @@ def _situation(token: str) -> Situation:
     return situation
 
 
-def _home(token: str) -> AnyResponse:
-    return redirect(f"/p/{token}", code=303)
+def _home(token: str, page: str = "") -> AnyResponse:
+    return redirect(f"/p/{token}{page}", code=303)
 
 
 def _onwards(token: str) -> AnyResponse:

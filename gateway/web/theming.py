@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from flask import Flask, Response, abort
@@ -19,6 +18,7 @@ from flask import Flask, Response, abort
 from gateway.core.errors import BadField
 from gateway.core.payment import PaymentResult
 from gateway.settings.merchant import Merchant
+from gateway.web.files import WebFile
 from gateway.web.theming_contrast import contrast, ink_on, legible, stronger
 from gateway.web.theming_logo import MEDIA_TYPES, read_logo
 
@@ -50,20 +50,10 @@ class Theme:
     logo_alt: str
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    content: bytes
-    media_type: str
-
-    @property
-    def name(self) -> str:
-        return f"{sha256(self.content).hexdigest()[:16]}{MEDIA_TYPES[self.media_type]}"
-
-
 def init_theming(app: Flask, home: Path, merchants: Mapping[str, Merchant]) -> None:
     """Serve the merchants' stylesheets and logos, and let templates ask for ``theme_of(payment)``."""
     css = (home / "checkout_templates/static/checkout.css").read_text("utf-8")
-    files: dict[str, _File] = {}
+    files: dict[str, WebFile] = {}
     themes = {one.id: theme for one in merchants.values() if one.theme and (theme := _dress(one, home, css, files))}
 
     def theme_of(payment: PaymentResult | None) -> Theme | None:
@@ -71,7 +61,7 @@ def init_theming(app: Flask, home: Path, merchants: Mapping[str, Merchant]) -> N
 
     def serve(name: str) -> Response:
         file = files.get(name) or abort(404)
-        response = Response(file.content, mimetype=file.media_type)
+        response = file.send()
         if file.media_type != "text/css":
             response.headers["Content-Security-Policy"] = _LOGO_POLICY
         return response
@@ -110,22 +100,26 @@ def _adjustments(colour: str, home: Path) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _dress(merchant: Merchant, home: Path, css: str, files: dict[str, _File]) -> Theme | None:
+def _dress(merchant: Merchant, home: Path, css: str, files: dict[str, WebFile]) -> Theme | None:
     if faults := theme_faults(merchant, home):
         log.warning("theme left out", extra={"merchant": merchant.id, "reason": "; ".join(map(str, faults))})
         return None
     colour = merchant.theme.get("colour", "")
     light, dark = _looks(css)
-    sheet = _File((css + _stylesheet(colour, light, dark)).encode(), "text/css")
+    sheet = WebFile((css + _stylesheet(colour, light, dark)).encode(), "text/css")
     logo = _logo(merchant, home)
     for file in (sheet, logo) if logo else (sheet,):
-        files[file.name] = file
+        files[_name(file)] = file
     return Theme(
-        stylesheet=f"/theme/{sheet.name}",
+        stylesheet=f"/theme/{_name(sheet)}",
         head=colour,
-        logo=f"/theme/{logo.name}" if logo else "",
+        logo=f"/theme/{_name(logo)}" if logo else "",
         logo_alt=merchant.theme.get("logo_alt", ""),
     )
+
+
+def _name(file: WebFile) -> str:
+    return f"{file.digest}{MEDIA_TYPES[file.media_type]}"
 
 
 def _stylesheet(colour: str, light: tuple[str, ...], dark: tuple[str, ...]) -> str:
@@ -160,9 +154,9 @@ def _looks(css: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(light[name] for name in _GROUNDS), tuple(dark[name] for name in _GROUNDS)
 
 
-def _logo(merchant: Merchant, home: Path) -> _File | None:
+def _logo(merchant: Merchant, home: Path) -> WebFile | None:
     name = merchant.theme.get("logo", "")
-    return _File(*read_logo(home / "config", name)) if name else None
+    return WebFile(*read_logo(home / "config", name)) if name else None
 
 
 def _check_keys(theme: Mapping[str, str]) -> None:
