@@ -12,8 +12,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tests.support import tools
-from tests.support.installing import Finder, NoTool, install_debian, provide, succeeds
+from tests.support import installing, tools
+from tests.support.installing import Finder, NoTool, install_debian, is_locked, provide, succeeds
 
 PINS = Path(__file__).parents[1] / "foreign/pins"
 INSTALLED = Path(sys.prefix) / "foreign"  # gone with the environment it was made beside
@@ -26,7 +26,7 @@ def python_path(environment: str) -> Path:
     """Find the interpreter of ``eopayment`` or ``soap`` (zeep, suds, pysimplesoap). Raises :class:`NoTool`."""
     folder = INSTALLED / environment
     found = next(folder.glob(f"lib/python3.*/site-packages/{ENVIRONMENTS[environment]}"), None)
-    if found is None or not _is_locked(folder / "pins.txt", PINS / f"{environment}.txt"):
+    if found is None or not is_locked(folder / "pins.txt", PINS / f"{environment}.txt"):
         raise NoTool(f"no {environment} clients in {folder}; python3 start.py test installs them")
     return folder / "bin/python"
 
@@ -34,7 +34,7 @@ def python_path(environment: str) -> Path:
 def npm_folder() -> Path:
     """Find the ``node_modules`` that holds the SOAP client. Raises :class:`NoTool`."""
     folder = INSTALLED / "npm"
-    is_same = _is_locked(folder / "package-lock.json", PINS / "npm/package-lock.json")
+    is_same = is_locked(folder / "package-lock.json", PINS / "npm/package-lock.json")
     if not is_same or not (folder / "node_modules/soap").is_dir():
         raise NoTool(f"no soap in {folder}; python3 start.py test installs it with npm")
     return folder / "node_modules"
@@ -50,20 +50,10 @@ def php_path() -> str:
     return php
 
 
-def _is_locked(kept: Path, wanted: Path) -> bool:
-    return kept.exists() and kept.read_bytes() == wanted.read_bytes()
-
-
 def install_python(environment: str) -> None:
-    """Make an environment under the hashes of its pins; those of what builds a package count too."""
-    folder, pins, uv = INSTALLED / environment, PINS / f"{environment}.txt", Path(sys.prefix, "bin/uv")
+    """Make one of the environments."""
     print(f"installing the {environment} clients with uv", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    made = [str(uv), "venv", "-q", "--no-python-downloads", "--python", sys.executable, str(folder)]
-    hashed = ["--require-hashes", "--build-constraints", str(pins), "-r", str(pins)]
-    filled = [str(uv), "pip", "install", "-q", "--python", str(folder / "bin/python"), *hashed]
-    if succeeds(made) and succeeds(filled):
-        shutil.copy(pins, folder / "pins.txt")
+    installing.install_python(INSTALLED / environment, PINS / f"{environment}.txt")
 
 
 def install_npm() -> None:

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 # What is sought: its name, how it is found, and how it is installed.
 Finder = tuple[str, Callable[[], object], Callable[[], object]]
@@ -35,6 +37,22 @@ def _is_here(find: Callable[[], object]) -> bool:
     except NoTool:
         return False
     return True
+
+
+def install_python(folder: Path, pins: Path) -> None:
+    """Make an environment under the hashes of its pins; those of what builds a package count too."""
+    uv = str(Path(sys.prefix, "bin/uv"))
+    shutil.rmtree(folder, ignore_errors=True)
+    made = [uv, "venv", "-q", "--no-python-downloads", "--python", sys.executable, str(folder)]
+    hashed = ["--require-hashes", "--build-constraints", str(pins), "-r", str(pins)]
+    filled = [uv, "pip", "install", "-q", "--python", str(folder / "bin/python"), *hashed]
+    if succeeds(made) and succeeds(filled):
+        shutil.copy(pins, folder / "pins.txt")
+
+
+def is_locked(kept: Path, wanted: Path) -> bool:
+    """Say whether what was installed came from the lock that is wanted now."""
+    return kept.exists() and kept.read_bytes() == wanted.read_bytes()
 
 
 def install_debian(packages: list[str]) -> bool:

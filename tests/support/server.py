@@ -5,6 +5,7 @@ Each start costs some seconds, so the tests of one process share a server where 
 
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -24,6 +25,7 @@ _UP_SECONDS = 60  # a start that takes 4 s alone may take 20 beside a whole suit
 _STOP_SECONDS = 45  # more than the web server's own patience with requests under way
 _LOG_TAIL = 4000
 _PR_SET_PDEATHSIG = 1
+_PORTS = range(10_000, 32_000)
 
 Seen = TypeVar("Seen")
 
@@ -90,12 +92,18 @@ def running(home: Path, database_url: str) -> Iterator[Server]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports nobody listens on; all are held until the last is found, so that no two are the same."""
+    """Find ports nobody listens on; all are held until the last is found, so that no two are the same.
+
+    They lie below those the system gives to outgoing connections: one of these might come before the server does.
+    """
+    ports: list[int] = []
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        while len(ports) < count:
+            probe, port = stack.enter_context(socket.socket()), secrets.choice(_PORTS)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def get(url: str, query: Mapping[str, str] | None = None) -> requests.Response:
