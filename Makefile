@@ -18,7 +18,7 @@ nightly: ready
 bench: ready
 	@$(BIN)/python -m bench
 
-# make gallery IN=de, IN=all
+# make bench ONLY=P1,P6; make gallery IN=de, IN=all
 gallery: ready
 	@$(BIN)/python -m tests.gallery $(IN)
 
@@ -31,6 +31,8 @@ lock: ready
 	@$(COMPILE) setup.cfg --extra test -c requirements.lock -o requirements-test.lock
 	@$(COMPILE) $(PINS)/eopayment.in -o $(PINS)/eopayment.txt
 	@$(COMPILE) $(PINS)/soap.in -o $(PINS)/soap.txt
+	@$(COMPILE) -c requirements.lock bench/pins/django.in -o bench/pins/django.txt
+	@$(COMPILE) bench/pins/localstripe.in -o bench/pins/localstripe.txt
 	@$(COMPILE) -c requirements-test.lock tests/nightly/pins/mutmut.in -o tests/nightly/pins/mutmut.txt
 
 ready:

@@ -6,6 +6,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -36,11 +37,20 @@ def main() -> int:
     if unknown := set(asked) - set(GOALS):
         print(f"ONLY: no goal {', '.join(sorted(unknown))}; known are {', '.join(GOALS)}", file=sys.stderr)
         return 2
-    rows = [row for goal in asked or GOALS for row in _measured(goal)]
+    rows: list[Row] = []
+    failed = []
+    for goal in asked or GOALS:
+        try:
+            rows += _measured(goal)
+        except Exception:  # noqa: BLE001 - what was measured before is not lost with it
+            traceback.print_exc()
+            failed.append(goal)
     _print(rows)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    return 0
+    if failed:
+        print(f"could not be measured: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _measured(goal: str) -> list[Row]:

@@ -1,0 +1,230 @@
+"""P3: what a page and a post cost the web server, beside a Flask page that shows the same text and knows nothing."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from bench.harness import Bench, Row, Target, Turn, row
+from bench.site import ROOT, cpu_seconds, make_home, serving
+from gateway.channels.inbox import Inbox
+from gateway.cli.serving import MEMORY
+from tests.e2e.native import Opened, sign
+from tests.factories import CHALLENGE, MERCHANT
+from tests.support.crash import Guichet
+from tests.support.server import free_ports, wait_until
+
+TURNS = 5
+# Of each turn. The kernel tells CPU time in hundredths of a second: each kind takes some twenty or more.
+JOURNEYS, LOOKS, FLOOR_REQUESTS = 40, 3, 240
+# What an evening's browser says of itself when its reader follows a link.
+BROWSER = {"Sec-Fetch-Mode": "navigate", "Accept-Language": "fr-FR,fr;q=0.9", "Accept-Encoding": "gzip, deflate, br"}
+
+# Six requests, in the order of a journey; a page is shown a second time, because its first look opens the payment.
+PAGE, POST = Target(at_most=2.5), Target(at_most=4)
+KINDS: Mapping[str, Target] = {
+    "card page": PAGE,
+    "code page": PAGE,
+    "result page": PAGE,
+    "request of a payment": POST,
+    "card posted": POST,
+    "code posted": POST,
+}
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Pages and posts: CPU of the web processes beside a bare Flask page of the same size."""
+    home = make_home(bench.folder)
+    with serving(home, bench.postgresql()) as guichet:
+        turn = Turns(guichet, home)
+        (bench.folder / "page.html").write_text(turn.as_template(), "utf-8")
+        with bare(home, bench.folder) as floor:
+            rounds = [turn.take(floor) for _ in range(1 + TURNS)][1:]
+    for kind, target in KINDS.items():
+        turns: list[Turn] = [(one[kind], one["floor"]) for one in rounds]
+        yield row("P3", kind, "ms CPU", turns, target)
+
+
+@dataclass
+class Browser:
+    """A connection that is kept, and nothing else of a browser: who pays is in the headers of each request."""
+
+    port: int
+    _kept: HTTPConnection | None = None
+
+    def ask(self, method: str, url: str, wanted: int, body: str = "", **headers: str) -> tuple[str, Mapping[str, str]]:
+        """Ask once; gives text and headers (names in lower case). Raises :class:`RuntimeError` for an unwanted status."""
+        self._kept = self._kept or HTTPConnection("127.0.0.1", self.port, timeout=30)
+        told = {**BROWSER, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        self._kept.request(method, urlsplit(url).path, body.encode() or None, told)
+        reply = self._kept.getresponse()
+        text = reply.read().decode()
+        if reply.status != wanted:
+            raise RuntimeError(f"{method} {url} was answered HTTP {reply.status}: {text}")
+        return text, {name.lower(): value for name, value in reply.getheaders()}
+
+    def close(self) -> None:
+        """Let the connection go; the next request makes a new one."""
+        if self._kept:
+            self._kept.close()
+
+
+@dataclass
+class Payer:
+    """One payment, the cookie of the browser it is paid with, and the token of its form."""
+
+    browser: Browser
+    payment: Opened
+    cookie: str = ""
+    token: str = ""
+
+    def look(self, below: str = "") -> str:
+        """Show the payment's page."""
+        text, headers = self.browser.ask("GET", self.payment.checkout_url + below, 200, cookie=self.cookie)
+        self.cookie = headers.get("set-cookie", self.cookie).partition(";")[0]
+        self.token = (re.findall(r'name="csrf_token" value="([^"]+)"', text) or [self.token])[0]
+        return text
+
+    def post(self, below: str = "", **fields: str) -> None:
+        """Press a button, and be sent on."""
+        body = urlencode({"csrf_token": self.token, **fields})
+        form = {"content_type": "application/x-www-form-urlencoded", "cookie": self.cookie}
+        _, headers = self.browser.ask("POST", self.payment.checkout_url + below, 303, body, **form)
+        self.cookie = headers.get("set-cookie", self.cookie).partition(";")[0]
+
+
+@dataclass
+class Turns:
+    """Takes some journeys one request at a time, each kind by itself, and says what each kind took of CPU."""
+
+    guichet: Guichet
+    home: Path
+    _inbox: Inbox = field(init=False)
+    _serial: int = 0
+
+    def __post_init__(self) -> None:
+        self._inbox = Inbox(self.home / "var/inbox")
+        self._browser = Browser(self.guichet.port)
+
+    def as_template(self) -> str:
+        """Give the text of a card page as a template of the few words in which it differs from the next one's."""
+        opened: list[Opened] = []
+        self._open(self._signed(), opened)
+        payer = Payer(self._browser, opened[0])
+        text = payer.look()
+        reference = re.findall(r"BENCH-\d+", text)[0]
+        text = text.replace(reference, "{{ reference }}").replace("96,12\xa0€", "{{ amount }}")
+        return text.replace(urlsplit(payer.payment.checkout_url).path, "/p/{{ token }}")
+
+    def take(self, floor: "Bare") -> dict[str, float]:
+        """Measure every kind once; milliseconds of CPU a request."""
+        taken = {"floor": floor.milliseconds()}
+        self._browser.close()
+        asked = [self._signed() for _ in range(JOURNEYS)]
+        opened: list[Opened] = []
+        taken["request of a payment"] = self._cost([partial(self._open, one, opened) for one in asked])
+        payers = [Payer(self._browser, one) for one in opened]
+        for payer in payers:
+            payer.look()
+        taken["card page"] = self._cost([payer.look for payer in payers] * LOOKS)
+        card = {"number": CHALLENGE, "expiry": "12/30", "security_code": "123", "email": "famille@example.org"}
+        taken["card posted"] = self._cost([partial(payer.post, **card, action="pay") for payer in payers])
+        taken["code page"] = self._cost([partial(payer.look, "/challenge") for payer in payers] * LOOKS)
+        codes = self._codes([payer.payment.id for payer in payers])
+        answers = [
+            partial(payer.post, "/challenge", code=codes[payer.payment.id], action="confirm") for payer in payers
+        ]
+        taken["code posted"] = self._cost(answers)
+        taken["result page"] = self._cost([payer.look for payer in payers] * LOOKS)
+        if not all('data-page="paid"' in payer.look() for payer in payers):
+            raise RuntimeError("not everybody has paid")
+        return taken
+
+    def _cost(self, requests: Sequence[Callable[[], object]]) -> float:
+        return cost(lambda: cpu_seconds(*self.guichet.pids("master"), *self.guichet.pids("web")), requests)
+
+    def _signed(self) -> str:
+        self._serial += 1
+        reference, url = f"BENCH-{self._serial:06d}", self.guichet.base_url
+        line = {"reference": reference, "label": "Cantine de novembre", "amount": 9612}
+        asked = {
+            "iss": MERCHANT, "aud": url, "amount": 9612, "currency": "EUR", "reference": reference, "kind": "debt",
+            "email": "famille@example.org", "label": "Cantine de novembre", "lines": [line], "language": "fr",
+            # Of a range that is kept for fiction (ARCEP); one telephone would be sent a few codes only.
+            "payer": {"name": "Famille Martin", "phone": f"+3363998{self._serial:04d}"},
+            "return_url": "http://127.0.0.1:8001/return",
+        }  # fmt: skip
+        return sign(self.home, asked)
+
+    def _open(self, signed: str, opened: list[Opened]) -> None:
+        url = f"{self.guichet.base_url}/v1/payments"
+        text, _ = self._browser.ask("POST", url, 201, signed, content_type="application/jose")
+        told = json.loads(text)
+        opened.append(Opened(told["id"], told["checkout_url"]))
+
+    def _codes(self, payments: Sequence[str]) -> Mapping[str, str]:
+        """Wait until the worker has brought out the code of each payment."""
+
+        def found() -> Mapping[str, str]:
+            codes = {one.payment: one.code for one in self._inbox.messages(kind="sms", limit=len(payments))}
+            return codes if codes.keys() >= set(payments) else {}
+
+        codes = wait_until(found, seconds=60)
+        # Meanwhile the server may have replaced the process at the other end.
+        self._browser.close()
+        return codes
+
+
+@dataclass
+class Bare:
+    """The floor's server, of the same make and with the same settings of memory."""
+
+    pid: int
+    browser: Browser
+
+    def milliseconds(self) -> float:
+        """Say what one page costs it."""
+        return cost(self._cpu, [partial(self.browser.ask, "GET", "/p/a-token", 200)] * FLOOR_REQUESTS)
+
+    def _cpu(self) -> float:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return cpu_seconds(self.pid, *map(int, children))
+
+
+@contextmanager
+def bare(home: Path, folder: Path) -> Iterator[Bare]:
+    """Serve ``folder/page.html`` and nothing else."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "bench.bare", str(home), str(folder), str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **MEMORY})  # noqa: S603 - ours
+    try:
+        browser = Browser(port)
+        wait_until(lambda: _answers(browser))
+        yield Bare(server.pid, browser)
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _answers(browser: Browser) -> bool:
+    try:
+        return bool(browser.ask("GET", "/p/a-token", 200))
+    except OSError:
+        browser.close()
+        return False
+
+
+def cost(cpu: Callable[[], float], requests: Sequence[Callable[[], object]]) -> float:
+    """Say how many milliseconds of CPU a server took for one of the requests."""
+    began = cpu()
+    for ask in requests:
+        ask()
+    return (cpu() - began) / len(requests) * 1000
