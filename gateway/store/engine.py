@@ -6,15 +6,19 @@ whatever the timeout. PostgreSQL: short lock and statement timeouts, so that a s
 """
 
 import select
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 # How long a writer waits for another one on SQLite.
 BUSY_SECONDS = 5
+# How soon it looks again.
+_LOOK_SECONDS = 0.001
 READ_ONLY = {"guichet_read_only": True}
 
 _PRAGMAS = (
@@ -94,8 +98,37 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get("guichet_read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("guichet_read_only", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # SQLite itself would look again after one millisecond, then after ever more, up to a hundred: between two processes that
+    # both write, the one that lost a few times hardly ever finds the moment.
+    until = time.monotonic() + BUSY_SECONDS
+    with _not_waiting(connection):
+        while not _begin_writing(connection, is_last=time.monotonic() > until):
+            time.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def _not_waiting(connection: Connection) -> Iterator[None]:
+    """Have SQLite say at once that somebody else writes."""
+    raw: Any = connection.connection.driver_connection
+    ((usual,),) = raw.execute("PRAGMA busy_timeout")
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {usual}")
+
+
+def _begin_writing(connection: Connection, *, is_last: bool) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if is_last or getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY":
+            raise
+        return False
+    return True
 
 
 def act_for(connection: Connection, merchants: Iterable[str]) -> None:

@@ -82,3 +82,23 @@ def test_a_thread_that_waits_too_long_for_its_turn_is_told_so(parts: Parts, monk
 
     assert isinstance(refused, StoreBusy)
     assert open_payment(parts).status == "opened"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_waits_for_another_process_looks_often(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr("gateway.store.BUSY_SECONDS", 1)
+    monkeypatch.setattr("gateway.store.engine.BUSY_SECONDS", 1)
+    monkeypatch.setattr("gateway.store.engine.time.sleep", looks.append)
+    other = parts.store.engine.raw_connection()
+    other.cursor().execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreBusy):
+        open_payment(parts)
+
+    other.rollback()
+    other.close()
+    assert set(looks) == {0.001}
+    assert open_payment(parts).status == "opened"
+    with parts.store.reading() as tx:
+        assert tx.connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 5000
