@@ -112,6 +112,7 @@ class Brands {
     this.tag.hidden = schemes.length === 0;
     this.tag.textContent = names.join(" / ");
     this.offer(schemes.length > 1 ? schemes : []);
+    if (document.getElementById("number-error")) return; // What is wrong is not talked over by an answer that came late.
     if (schemes.length === 1) announce(fill(this.form.dataset.textBrand, { brand: names[0] }));
     if (schemes.length > 1) announce(fill(this.form.dataset.textBrands, { brands: names.join(", ") }));
   }

@@ -1,7 +1,7 @@
 """How the fields of the card page behave under real fingers: typed, pasted, filled in, left, and sent back."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.e2e.conftest import NewPayer, Theatre
 from tests.e2e.payer import Payer
@@ -91,6 +91,19 @@ def test_a_field_is_checked_when_it_is_left_neither_while_typed_in_nor_while_emp
     expect(error).to_have_count(0)
     assert number.get_attribute("aria-invalid") is None
     assert number.get_attribute("aria-describedby") is None
+
+
+def test_a_brand_that_is_known_late_does_not_talk_over_what_is_wrong(payer: Payer) -> None:
+    asked: list[Route] = []
+    payer.page.route("**/brands", lambda route: asked.append(route))
+    payer.field("cc-number").press_sequentially("4242 4242")
+    payer.field("cc-number").press("Tab")
+    expect(payer.page.locator("#number-error")).to_be_visible()
+
+    asked.pop().continue_()
+
+    expect(payer.page.locator("#brand-name")).to_have_text("Visa")
+    assert said(payer).startswith("Vérifiez votre numéro de carte")
 
 
 def test_each_field_says_at_itself_what_is_wrong_and_pressing_pay_is_never_lost(payer: Payer) -> None:

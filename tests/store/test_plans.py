@@ -50,8 +50,8 @@ THOROUGH = {
 NEEDED_BY_SQLITE = {"ix_debt_reference", "ix_link_merchant_id_id"}
 # Functions that ask nothing of a table.
 NO_TABLE = {
-    "Bell._connected",
     "Store.wipe",
+    "_not_waiting",
     "_notify",
     "_prepare_sqlite",
     "_listening",
