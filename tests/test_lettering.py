@@ -3,7 +3,6 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from fpdf import FPDF
@@ -15,33 +14,18 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, Line, Payee, PaymentRequest, PaymentResult
-from gateway.core.states import AttemptStatus, Status
+from gateway.core.payment import Line
 from gateway.links import Links
 from gateway.receipts import Receipt, lettering, pdf
 from gateway.receipts.press import Press
 from gateway.receipts.typeface import install, is_right_to_left
+from tests.support.receipts import a_paid_payment
 
-AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 NAME, VOWELLED = "محمد بن علي", "مُحَمَّد بْن عَلِيّ"
-PAID = PaymentResult(
-    "pay_0123456789abcdef01234567",
-    "0000000042",
-    PaymentRequest(
-        "m",
-        "FACT-42",
-        Money(28_836),
-        tuple(Line(f"2026/{number}-P4", "Cantine et garderie, période 4", Money(9612)) for number in range(3)),
-        "Cantine",
-        payer_name=NAME,
-        email="parent@example.org",
-    ),
-    Payee("m", "Régie d'Île", "Restauration", ("120 rue de Bercy",), "2339303", "regie@example.org", "01 40 04 04 04"),
-    Status.PAID,
-    AT,
-    AT,
-    paid_at=AT,
-    attempts=(AttemptResult("att_1", 1, AttemptStatus.CAPTURED, "cb", "497010", "1234", AT),),
+PAID = a_paid_payment(
+    *(Line(f"2026/{number}-P4", "Cantine et garderie, période 4", Money(9612)) for number in range(3)),
+    payer_name=NAME,
+    email="parent@example.org",
 )
 RECEIPT = Receipt.of(PAID, "payment.succeeded", "payer")
 PRESS = Press(Links("https://guichet.example", (b"page key",), (b"ticket key",)))

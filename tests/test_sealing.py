@@ -20,27 +20,16 @@ from pyhanko_certvalidator import ValidationContext
 from gateway.cli import guichet
 from gateway.core.errors import SettingsError
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, Line, Payee, PaymentRequest, PaymentResult
-from gateway.core.states import AttemptStatus, Status
+from gateway.core.payment import Line, Payee
 from gateway.keys import Keys, Stamp
 from gateway.keys.stamps import make_stamp, read_stamp
 from gateway.links import Links
 from gateway.receipts import Receipt, sealing
 from gateway.receipts.press import Press
 from tests.support.clock import Clock
+from tests.support.receipts import AT, a_paid_payment
 
-AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-PAID = PaymentResult(
-    "pay_0123456789abcdef01234567",
-    "0000000042",
-    PaymentRequest("m", "FACT-42", Money(9612), (Line("FACT-42", "Cantine", Money(9612)),), "Cantine"),
-    Payee("m", "Ville de Démonstration"),
-    Status.PAID,
-    AT,
-    AT,
-    paid_at=AT,
-    attempts=(AttemptResult("att_1", 1, AttemptStatus.CAPTURED, "cb", "497010", "1234", AT),),
-)
+PAID = a_paid_payment(Line("FACT-42", "Cantine", Money(9612)), payee=Payee("m", "Ville de Démonstration"))
 RECEIPT = Receipt.of(PAID, "payment.succeeded", "payer")
 LINKS = Links("https://guichet.example", (b"page key",), (b"ticket key",))
 

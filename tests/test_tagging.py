@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,33 +15,18 @@ from pypdf import PageObject, PdfReader
 from pypdf.generic import ArrayObject, ContentStream, DictionaryObject
 
 from gateway.core.money import Money
-from gateway.core.payment import AttemptResult, Line, Mode, Payee, PaymentRequest, PaymentResult
-from gateway.core.states import AttemptStatus, Status
+from gateway.core.payment import Line, Mode, PaymentResult
 from gateway.receipts import Receipt, pdf
 from gateway.receipts.words import WORDS
+from tests.support.receipts import a_paid_payment
 
-AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 URL = (
     "https://guichet.example/v/0123456789abcdef01234567__9612EUR_20261121_1.q4tq9xEJH3mJwZ0m2wY6lq8w1xU0mXH1n0l2rVdO3kA"
 )
-PAID = PaymentResult(
-    "pay_0123456789abcdef01234567",
-    "0000000042",
-    PaymentRequest(
-        "m",
-        "FACT-42",
-        Money(19_224),
-        tuple(Line(f"2026/{number}-P4", "Cantine, période 4", Money(9612)) for number in (1, 2)),
-        "Cantine",
-        payer_name="Élodie Nœl",
-        email="parent@example.org",
-    ),
-    Payee("m", "Régie d'Île", "Restauration", ("120 rue de Bercy",), "2339303", "regie@example.org", "01 40 04 04 04"),
-    Status.PAID,
-    AT,
-    AT,
-    paid_at=AT,
-    attempts=(AttemptResult("att_1", 1, AttemptStatus.CAPTURED, "cb", "497010", "1234", AT),),
+PAID = a_paid_payment(
+    *(Line(f"2026/{number}-P4", "Cantine, période 4", Money(9612)) for number in (1, 2)),
+    payer_name="Élodie Nœl",
+    email="parent@example.org",
 )
 # Enough debts for three pages.
 LONG = replace(
