@@ -38,28 +38,29 @@ class Browser:
 
     :param source: an address of this machine (Linux answers to all of 127.0.0.0/8)
     :param headers: what else each request says
+    :ivar cookies: by name; whose payments take turns on one connection puts each one's here
     """
 
     host: str
     port: int
     source: str = "127.0.0.1"
     headers: tuple[str, ...] = ()
+    cookies: dict[bytes, bytes] = field(default_factory=dict)
     _stream: socket.socket | None = None
-    _cookies: dict[bytes, bytes] = field(default_factory=dict)
 
     def ask(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, bytes, bytes]:
         """Send one request; gives the status, the head and the body of its answer."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", "Sec-Fetch-Mode: navigate"]
         lines += ["Accept: text/html", "Accept-Language: fr", *self.headers]
-        if self._cookies:
-            pairs = (name + b"=" + value for name, value in self._cookies.items())
+        if self.cookies:
+            pairs = (name + b"=" + value for name, value in self.cookies.items())
             lines.append("Cookie: " + b"; ".join(pairs).decode())
         if kind:
             lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
         head, answer = self._exchange("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         for pair in re.findall(rb"\r\nset-cookie: *([^;\r]*)", head, re.IGNORECASE):
             name, _, value = pair.partition(b"=")
-            self._cookies[name] = value
+            self.cookies[name] = value
         if b"\r\nConnection: close" in head:
             self.close()
         return int(head[9:12]), head, answer

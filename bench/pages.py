@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from bench.harness import Bench, Row, Target, Turn, row
+from bench.http import Browser
 from bench.site import ROOT, cpu_seconds, make_home, serving
 from gateway.channels.inbox import Inbox
 from gateway.cli.serving import MEMORY
@@ -25,8 +25,7 @@ from tests.support.server import free_ports, wait_until
 TURNS = 5
 # Of each turn. The kernel tells CPU time in hundredths of a second: each kind takes some twenty or more.
 JOURNEYS, LOOKS, FLOOR_REQUESTS = 40, 3, 240
-# What an evening's browser says of itself when its reader follows a link.
-BROWSER = {"Sec-Fetch-Mode": "navigate", "Accept-Language": "fr-FR,fr;q=0.9", "Accept-Encoding": "gzip, deflate, br"}
+_HOST, _TAKES_PACKED = "127.0.0.1", ("Accept-Encoding: gzip, deflate, br",)
 
 # Six requests, in the order of a journey; a page is shown a second time, because its first look opens the payment.
 PAGE, POST = Target(at_most=2.5), Target(at_most=4)
@@ -53,52 +52,37 @@ def measure(bench: Bench) -> Iterator[Row]:
         yield row("P3", kind, "ms CPU", turns, target)
 
 
-@dataclass
-class Browser:
-    """A connection that is kept, and nothing else of a browser: who pays is in the headers of each request."""
-
-    port: int
-    _kept: HTTPConnection | None = None
-
-    def ask(self, method: str, url: str, wanted: int, body: str = "", **headers: str) -> tuple[str, Mapping[str, str]]:
-        """Ask once; gives text and headers (names in lower case). Raises :class:`RuntimeError` for an unwanted status."""
-        self._kept = self._kept or HTTPConnection("127.0.0.1", self.port, timeout=30)
-        told = {**BROWSER, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        self._kept.request(method, urlsplit(url).path, body.encode() or None, told)
-        reply = self._kept.getresponse()
-        text = reply.read().decode()
-        if reply.status != wanted:
-            raise RuntimeError(f"{method} {url} was answered HTTP {reply.status}: {text}")
-        return text, {name.lower(): value for name, value in reply.getheaders()}
-
-    def close(self) -> None:
-        """Let the connection go; the next request makes a new one."""
-        if self._kept:
-            self._kept.close()
+def ask(  # noqa: PLR0913 - what a request has
+    browser: Browser, method: str, url: str, wanted: int, body: str = "", kind: str = ""
+) -> str:
+    """Ask once; gives the text. Raises :class:`RuntimeError` for an unwanted status."""
+    status, _, answer = browser.ask(method, urlsplit(url).path, body.encode(), kind)
+    if status != wanted:
+        raise RuntimeError(f"{method} {url} was answered HTTP {status}: {answer.decode()}")
+    return answer.decode()
 
 
 @dataclass
 class Payer:
-    """One payment, the cookie of the browser it is paid with, and the token of its form."""
+    """One payment, the cookies of the browser it is paid with, and the token of its form; all share a connection."""
 
     browser: Browser
     payment: Opened
-    cookie: str = ""
+    cookies: dict[bytes, bytes] = field(default_factory=dict)
     token: str = ""
 
     def look(self, below: str = "") -> str:
         """Show the payment's page."""
-        text, headers = self.browser.ask("GET", self.payment.checkout_url + below, 200, cookie=self.cookie)
-        self.cookie = headers.get("set-cookie", self.cookie).partition(";")[0]
+        self.browser.cookies = self.cookies
+        text = ask(self.browser, "GET", self.payment.checkout_url + below, 200)
         self.token = (re.findall(r'name="csrf_token" value="([^"]+)"', text) or [self.token])[0]
         return text
 
     def post(self, below: str = "", **fields: str) -> None:
         """Press a button, and be sent on."""
+        self.browser.cookies = self.cookies
         body = urlencode({"csrf_token": self.token, **fields})
-        form = {"content_type": "application/x-www-form-urlencoded", "cookie": self.cookie}
-        _, headers = self.browser.ask("POST", self.payment.checkout_url + below, 303, body, **form)
-        self.cookie = headers.get("set-cookie", self.cookie).partition(";")[0]
+        ask(self.browser, "POST", self.payment.checkout_url + below, 303, body, "application/x-www-form-urlencoded")
 
 
 @dataclass
@@ -112,7 +96,7 @@ class Turns:
 
     def __post_init__(self) -> None:
         self._inbox = Inbox(self.home / "var/inbox")
-        self._browser = Browser(self.guichet.port)
+        self._browser = Browser(_HOST, self.guichet.port, headers=_TAKES_PACKED)
 
     def as_template(self) -> str:
         """Give the text of a card page as a template of the few words in which it differs from the next one's."""
@@ -166,8 +150,9 @@ class Turns:
 
     def _open(self, signed: str, opened: list[Opened]) -> None:
         url = f"{self.guichet.base_url}/v1/payments"
-        text, _ = self._browser.ask("POST", url, 201, signed, content_type="application/jose")
-        told = json.loads(text)
+        # A merchant's program has no cookies.
+        self._browser.cookies = {}
+        told = json.loads(ask(self._browser, "POST", url, 201, signed, "application/jose"))
         opened.append(Opened(told["id"], told["checkout_url"]))
 
     def _codes(self, payments: Sequence[str]) -> Mapping[str, str]:
@@ -192,7 +177,7 @@ class Bare:
 
     def milliseconds(self) -> float:
         """Say what one page costs it."""
-        return cost(self._cpu, [partial(self.browser.ask, "GET", "/p/a-token", 200)] * FLOOR_REQUESTS)
+        return cost(self._cpu, [partial(ask, self.browser, "GET", "/p/a-token", 200)] * FLOOR_REQUESTS)
 
     def _cpu(self) -> float:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
@@ -206,7 +191,7 @@ def bare(home: Path, folder: Path) -> Iterator[Bare]:
     command = [sys.executable, "-m", "bench.bare", str(home), str(folder), str(port)]
     server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **MEMORY})  # noqa: S603 - ours
     try:
-        browser = Browser(port)
+        browser = Browser(_HOST, port, headers=_TAKES_PACKED)
         wait_until(lambda: _answers(browser))
         yield Bare(server.pid, browser)
     finally:
@@ -216,7 +201,7 @@ def bare(home: Path, folder: Path) -> Iterator[Bare]:
 
 def _answers(browser: Browser) -> bool:
     try:
-        return bool(browser.ask("GET", "/p/a-token", 200))
+        return bool(ask(browser, "GET", "/p/a-token", 200))
     except OSError:
         browser.close()
         return False
