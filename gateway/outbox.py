@@ -70,9 +70,15 @@ class Outbox:
         """Promise everybody concerned to be told of ``event``, in the transaction that made it true."""
         if event.type not in _NEWS:
             return
-        result = tx.payments.result(tx.payments.by_id(payment_id))
-        for channel, target in self._receipts(result, event):
-            self.promise(tx, payment_id, event, Parcel(channel, target))
+        result = tx.payments.tell(payment_id)
+        mails = [
+            _promise(payment_id, event, Parcel(channel, target)) for channel, target in self._receipts(result, event)
+        ]
+        self._keep(tx, [*mails, *self._confirmations(result, payment_id, event, dialect)])
+
+    def _confirmations(
+        self, result: PaymentResult, payment_id: int, event: Event, dialect: str
+    ) -> list[dict[str, object]]:
         try:
             spoken = self._dialects[dialect]
             due_at, targets = spoken.due(result, event), _targets(spoken, result)
@@ -80,9 +86,10 @@ class Outbox:
         except Exception:
             # Money that moved is written down whatever a dialect makes of it; a person must tell the merchant.
             log.exception("no words for a notice", extra={"payment": result.id, "notice": event.id})
-            return
-        for target in targets if due_at is not None else ():
-            self.promise(tx, payment_id, event, Parcel("confirmation", target, body), due_at)
+            return []
+        if due_at is None:
+            return []
+        return [_promise(payment_id, event, Parcel("confirmation", target, body), due_at) for target in targets]
 
     def _receipts(self, result: PaymentResult, event: Event) -> list[tuple[str, str]]:
         if event.type not in _RECEIPTS:
@@ -108,22 +115,28 @@ class Outbox:
             if not tx.notices.is_promised("alarm_mail", manager, event.id):
                 self.promise(tx, payment_id, event, Parcel("alarm_mail", manager, body))
 
-    def promise(
-        self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel, due_at: datetime | None = None
-    ) -> None:
-        """Insert one notice, due at once unless told otherwise, and wake a worker once it is durable."""
-        tx.after_commit.add(self.wake)
-        tx.notices.add(
-            payment_id,
-            seq=event.seq,
-            event_id=event.id,
-            channel=parcel.channel,
-            target=parcel.target,
-            endpoint=address_of(parcel.target) if parcel.channel == "confirmation" else "",
-            body=parcel.body,
-            next_at=due_at or event.at,
-            created_at=event.at,
-        )
+    def promise(self, tx: Transaction, payment_id: int, event: Event, parcel: Parcel) -> None:
+        """Insert one notice, due at once, and wake a worker once it is durable."""
+        self._keep(tx, [_promise(payment_id, event, parcel)])
+
+    def _keep(self, tx: Transaction, promises: list[dict[str, object]]) -> None:
+        if promises:
+            tx.after_commit.add(self.wake)
+            tx.notices.add_all(promises)
+
+
+def _promise(payment_id: int, event: Event, parcel: Parcel, due_at: datetime | None = None) -> dict[str, object]:
+    return {
+        "payment_id": payment_id,
+        "seq": event.seq,
+        "event_id": event.id,
+        "channel": parcel.channel,
+        "target": parcel.target,
+        "endpoint": address_of(parcel.target) if parcel.channel == "confirmation" else "",
+        "body": parcel.body,
+        "next_at": due_at or event.at,
+        "created_at": event.at,
+    }
 
 
 def _targets(dialect: Dialect, result: PaymentResult) -> tuple[str, ...]:

@@ -175,10 +175,55 @@ class TestPaying:
             return False
 
         monkeypatch.setattr("gateway.checkout.paying.is_code", is_code)
-        for _ in range(2):
-            parts.checkout.paying.answer_challenge(payment.id, "000000")
+        for verb in (parts.checkout.paying.answer_challenge, parts.checkout.paying.pay_by_code):
+            verb(payment.id, "000000")
 
         assert counted == [1, 2]
+
+    def test_the_right_code_leaves_what_is_about_to_be_asked_on_disk_and_asks_nobody(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+
+        intent = parts.checkout.paying.pay_by_code(payment.id, read_code(parts, payment))
+
+        told = parts.checkout.opening.told(payment.id)
+        assert intent is not None
+        assert [attempt.status for attempt in told.attempts] == [AttemptStatus.AUTHORISING]
+        assert [event.type for event in told.events][-2:] == ["attempt.authenticated", "attempt.authorising"]
+        assert [event.seq for event in told.events] == [*range(1, len(told.events) + 1)]
+        with parts.store.reading() as tx:
+            operations = tx.connection.execute(select(t.operation.c.op_id, t.operation.c.outcome)).all()
+        assert [tuple(row) for row in operations] == [(intent.op_id, "")]
+
+    def test_a_right_code_whose_intent_fails_is_not_used_up_but_counted(
+        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        code = read_code(parts, payment)
+
+        def fail(*_: object) -> None:
+            raise WrongStatus("somebody was faster")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(parts.checkout.settling, "pledge", fail)
+            with pytest.raises(WrongStatus):
+                parts.checkout.paying.pay_by_code(payment.id, code)
+
+        view = parts.checkout.paying.show(payment.id).challenge
+        assert view is not None
+        assert view.tries_left == 4
+        assert parts.checkout.paying.pay_by_code(payment.id, code) is not None
+
+    def test_a_wrong_code_leaves_no_intent(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        wrong = "111111" if read_code(parts, payment) == "000000" else "000000"
+
+        assert parts.checkout.paying.pay_by_code(payment.id, wrong) is None
+
+        with parts.store.reading() as tx:
+            assert tx.connection.execute(select(t.operation.c.op_id)).all() == []
 
     def test_a_code_dies_after_five_minutes(self, parts: Parts, clock: Clock) -> None:
         payment = open_payment(parts)

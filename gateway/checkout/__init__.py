@@ -12,12 +12,12 @@ from gateway.checkout.opening import Opening
 from gateway.checkout.paying import Paying
 from gateway.checkout.reconciling import Reconciling
 from gateway.checkout.refunding import Refunding
-from gateway.checkout.settling import Settling
+from gateway.checkout.settling import Intent, Settling
 from gateway.checkout.situation import Situation, Stage
 from gateway.checkout.sweeping import Sweeping
 from gateway.checkout.visiting import Visiting
 
-__all__ = ["Checkout", "Desk", "Limiting", "LinkStanding", "LinkState", "Situation", "Stage", "TimeLimit"]
+__all__ = ["Checkout", "Desk", "Intent", "Limiting", "LinkStanding", "LinkState", "Situation", "Stage", "TimeLimit"]
 
 
 class Checkout:
@@ -28,10 +28,10 @@ class Checkout:
         self.opening = Opening(desk)
         self.linking = Linking(desk, self.opening)
         self.limiting = limiting or Limiting(desk)
-        self.visiting = Visiting(desk)
         self.extending = Extending(desk)
-        self.paying = Paying(desk, self.limiting)
         self.settling = Settling(desk, self.limiting)
+        self.paying = Paying(desk, self.limiting, self.settling)
+        self.visiting = Visiting(desk, self.paying)
         self.capturing = Capturing(desk)
         self.refunding = Refunding(desk, self.capturing)
         self.reconciling = Reconciling(desk, self.settling, self.capturing)

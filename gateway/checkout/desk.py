@@ -75,6 +75,18 @@ class Desk:
         self.outbox.announce(tx, row.id, event, row.dialect)
         return event
 
+    def move(
+        self, tx: Transaction, row: PaymentRow, target: Status, kind: str, *, at: Mapping[str, datetime], **facts: str
+    ) -> Event:
+        """Move a payment and do as :meth:`note` does, which costs one statement less than both by themselves.
+
+        :param at: moments to be written into the payment's own row, by column
+        """
+        draft = Event(self.new_id("evt"), 0, kind, self.now(), facts)
+        event = tx.payments.move_noted(row, target, at, draft)
+        self.outbox.announce(tx, row.id, event, row.dialect)
+        return event
+
     def capture_at(self, row: PaymentRow, now: datetime) -> datetime | None:
         """Say when money approved now is paid out; ``None`` when the merchant will say so."""
         merchant = self.merchants.get(row.merchant_id)
@@ -108,12 +120,11 @@ class Desk:
         now = self.now()
         if front := tx.attempts.front(row.id):
             tx.attempts.move(front, AttemptStatus.ABANDONED, ended_at=now, token="")
-        tx.payments.move(row, status, ended_at=now)
         merchant = self.merchants.get(row.merchant_id)
         rest = timedelta(minutes=merchant.retry_lock_minutes if merchant else 0)
         tx.debts.free_all(row.id, now + rest if rest and debts_rest else None)
         tx.instalments.void(row.id)
-        self.note(tx, row, _NEWS[status], **facts)
+        self.move(tx, row, status, _NEWS[status], at={"ended_at": now}, **facts)
 
     def void_instalments(self, tx: Transaction, row: PaymentRow, by: str) -> bool:
         """Give up the later parts of a purchase that nobody is being debited for yet; false when there are none."""

@@ -89,9 +89,9 @@ class Limiting:
             log.info("card withheld from the bank", extra={"payment": row.public_id, "reason": passed})
         return limits.add_entry(typed, now, "withheld" if passed else "asked"), not passed
 
-    def may_enter(self, tx: Transaction, row: PaymentRow) -> bool:
-        """Say whether a page takes one more card."""
-        return tx.limits.count_of_payment(row.id) < self.figures.cards_per_page
+    def may_enter(self, entered: int) -> bool:
+        """Say whether a page on which so many cards were typed takes one more."""
+        return entered < self.figures.cards_per_page
 
     def _passed_limit(self, tx: Transaction, row: PaymentRow, typed: Typed, seen: Seen) -> str:
         """Name the first limit a card would pass; empty when the bank may be asked about it."""

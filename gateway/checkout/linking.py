@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from gateway.checkout.desk import Desk
 from gateway.checkout.opening import Opening
-from gateway.checkout.situation import Stage, situation
+from gateway.checkout.situation import Stage, stage_of
 from gateway.checkout.visiting import is_browser
 from gateway.core.errors import BadRequest, Fault, RequestConflict
 from gateway.core.paylink import LinkTerms, PayLink
@@ -196,7 +196,7 @@ class Linking:
             return LinkStanding(link, LinkState.HERE, payment)
         if visitor is None and is_of_link and row.status != Status.WORKING:
             return LinkStanding(link, LinkState.PAYABLE, payment)
-        is_idle = row.status != Status.WORKING and situation(tx, self._desk.now(), row).stage is Stage.CARD
+        is_idle = row.status != Status.WORKING and stage_of(tx, row, self._desk.now()) is Stage.CARD
         return LinkStanding(
             link,
             LinkState.ELSEWHERE,

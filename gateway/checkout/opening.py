@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from gateway.checkout.desk import Desk
 from gateway.checkout.extending import bounded
-from gateway.checkout.situation import situation
+from gateway.checkout.situation import stage_of
 from gateway.core.card_guard import asks_to_keep_a_card
 from gateway.core.errors import BadRequest, Fault, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.payment import Kind, Line, Mode, PaymentRequest, PaymentResult, normal_reference
@@ -86,7 +86,7 @@ class Opening:
         if self._expired(tx, holder):
             return True
         row = tx.payments.take_by_id(holder)
-        is_spared = row.status == Status.OPENED and situation(tx, self._desk.now(), row).stage in command.spares
+        is_spared = row.status == Status.OPENED and stage_of(tx, row, self._desk.now()) in command.spares
         is_spared = is_spared and not _is_untouched_twin(tx, row, command.request)
         if row.status not in command.replaces or is_spared:
             return False
@@ -176,11 +176,11 @@ class Opening:
         with self._desk.store.reading() as tx:
             return tx.payments.result(tx.payments.get(public_id))
 
-    def ended(self, public_id: str) -> tuple[str, datetime | None]:
-        """Say which dialect a payment's merchant speaks, and when it ended, if it has."""
-        with self._desk.store.reading() as tx:
-            row = tx.payments.get(public_id)
-        return row.dialect, row.ended_at
+    def ended_at(self, public_id: str) -> datetime | None:
+        """Say when a payment ended, if it has."""
+        with self._desk.store.glance() as tx:
+            moment: datetime | None = tx.payments.get(public_id).ended_at
+        return moment
 
     def is_being_told(self, public_id: str) -> bool:
         """Say whether a confirmation of this payment is under way, or due and not yet tried."""

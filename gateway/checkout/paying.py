@@ -1,7 +1,9 @@
 """What a payer can do: see where things stand, enter a card, type the code, change card, cancel."""
 
 import logging
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -10,7 +12,8 @@ from gateway.acquirers import Enrolment, Flow
 from gateway.channels.code_text import compose_code_sms
 from gateway.checkout.desk import Desk
 from gateway.checkout.limiting import Limiting
-from gateway.checkout.situation import Situation, Stage, Turn, situation, turn
+from gateway.checkout.settling import Intent, Settling
+from gateway.checkout.situation import Situation, Stage, is_idle, must_touch, situation
 from gateway.core.card import CardEntry
 from gateway.core.challenge import (
     CODE_LIFE,
@@ -28,48 +31,55 @@ from gateway.core.money import Money
 from gateway.core.states import AttemptStatus, Status
 from gateway.outbox import Parcel
 from gateway.store import Transaction
+from gateway.store.looks import Look
 from gateway.store.payments import PaymentRow
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """A code that was typed, once its comparison is counted on disk.
+
+    :ivar is_counted: a try was left, and the code lives
+    :ivar is_compared: the card may still be guessed for, too
+    """
+
+    payment_id: int
+    attempt_id: int
+    is_counted: bool
+    is_compared: bool
+
+
 class Paying:
     """The payer's verbs."""
 
-    def __init__(self, desk: Desk, limiting: Limiting) -> None:
-        self._desk, self._limiting = desk, limiting
+    def __init__(self, desk: Desk, limiting: Limiting, settling: Settling) -> None:
+        self._desk, self._limiting, self._settling = desk, limiting, settling
 
     def show(self, public_id: str) -> Situation:
         """Say where the payer stands; the first look opens the payment, a late one expires it."""
-        with self._desk.store.reading() as tx:
-            row = tx.payments.get(public_id)
-            known = turn(tx, row)
-            if not self._must_touch(row, known):
-                return self._situation(tx, row, known)
+        with self._desk.store.glance() as tx:
+            look = tx.payments.look(public_id)
+        if not must_touch(look.row, self._desk.now()):
+            return self.situation(look)
         with self._desk.store.transaction() as tx:
-            row = tx.payments.take(public_id)
-            self._touch(tx, row)
-            return self._situation(tx, tx.payments.by_id(row.id))
+            self.touch(tx, tx.payments.take(public_id))
+            return self.situation(tx.payments.look(public_id))
 
-    def _situation(self, tx: Transaction, row: PaymentRow, known: Turn | None = None) -> Situation:
-        seen = situation(tx, self._desk.now(), row, known)
-        is_full = seen.stage is Stage.CARD and not self._limiting.may_enter(tx, row)
-        return replace(seen, may_enter=False) if is_full else seen
+    def situation(self, look: Look) -> Situation:
+        """Say where the payer stands, and whether the page takes one more card."""
+        seen, may_enter = situation(look, self._desk.now()), self._limiting.may_enter(look.row.entered)
+        return replace(seen, may_enter=False) if seen.stage is Stage.CARD and not may_enter else seen
 
-    def _must_touch(self, row: PaymentRow, known: Turn) -> bool:
-        now = self._desk.now()
-        if row.status not in (Status.CREATED, Status.OPENED):
-            return False
-        return row.status == Status.CREATED or row.expires_at <= now or known.is_idle(now)
-
-    def _touch(self, tx: Transaction, row: PaymentRow) -> None:
+    def touch(self, tx: Transaction, row: PaymentRow) -> None:
+        """Open a payment that is looked at, or end what its payer has left waiting for too long."""
         if row.status in (Status.CREATED, Status.OPENED) and row.expires_at <= self._desk.now():
             self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
         elif row.status == Status.CREATED:
-            tx.payments.move(row, Status.OPENED)
-            self._desk.note(tx, row, "payment.opened")
-        elif (known := turn(tx, row)).is_idle(self._desk.now()) and known.attempt:
-            self._desk.fail_authentication(tx, row, known.attempt, family="challenge_timeout")
+            self._desk.move(tx, row, Status.OPENED, "payment.opened", at={})
+        elif is_idle(tx.payments.look(row.public_id).row, self._desk.now()) and (front := tx.attempts.front(row.id)):
+            self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
 
     def _payable(self, tx: Transaction, public_id: str) -> PaymentRow:
         """Take a payment that still waits for the payer. Raises :class:`WrongStatus`."""
@@ -104,7 +114,7 @@ class Paying:
         with self._desk.store.transaction() as tx:
             row = self._payable(tx, public_id)
             if row.status == Status.CREATED:
-                self._touch(tx, row)
+                self.touch(tx, row)
                 row = tx.payments.by_id(row.id)
             self._supersede(tx, row)
             row = tx.payments.set_receipt(row, email=email, language=language)
@@ -203,42 +213,62 @@ class Paying:
             return True
 
     def answer_challenge(self, public_id: str, typed: str) -> bool:
-        """Compare a code, after the comparison was counted; true once, for the right one in time.
+        """Compare a code; true once, for the right one in time."""
+        with self._judged(public_id, typed) as (_, row):
+            return row is not None
+
+    def pay_by_code(self, public_id: str, typed: str) -> Intent | None:
+        """Compare a code, and for the right one write down in one go that the money is about to be asked for.
+
+        ``None`` for a wrong code, or when it is too late to ask.
+        """
+        with self._judged(public_id, typed) as (tx, row):
+            return self._settling.intend_within(tx, row) if row is not None else None
+
+    @contextmanager
+    def _judged(self, public_id: str, typed: str) -> Iterator[tuple[Transaction, PaymentRow | None]]:
+        """Compare a code, after the comparison was counted; gives the payment for the right one.
 
         The count is committed before the comparison, so that parallel guesses cannot share a try.
         """
         with self._desk.store.transaction() as tx:
-            row = self._payable(tx, public_id)
-            attempt = tx.attempts.front(row.id)
-            if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
-                raise WrongStatus("no code is awaited")
-            counted = tx.attempts.count_try(attempt.id, self._desk.now())
-            compared = counted and self._limiting.may_compare(tx, attempt)
+            guess = self._count_guess(tx, public_id)
         with self._desk.store.transaction() as tx:
-            row, attempt = tx.payments.take_by_id(row.id), tx.attempts.get(attempt.id)
-            challenge = tx.attempts.challenge(attempt.id)
-            if attempt.status != AttemptStatus.AUTHENTICATING or challenge is None:
-                raise WrongStatus("the code was answered elsewhere")
-            if compared and self._is_right(typed, challenge.code_mac, self._bound(row, attempt)):
-                return self._authenticate(tx, row, attempt)
-            self._desk.note(tx, row, "challenge.failed", attempt=attempt.public_id, tries=str(challenge.tries))
-            # Only a guess that was compared ends the attempt: one that came too late must not overtake those that count.
-            if counted and challenge.tries >= TRIES_MAX:
-                self._desk.fail_authentication(tx, row, attempt, family="challenge_failed")
-            return False
+            yield tx, self._judge(tx, guess, typed)
+
+    def _count_guess(self, tx: Transaction, public_id: str) -> _Guess:
+        row = self._payable(tx, public_id)
+        attempt = tx.attempts.front(row.id)
+        if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
+            raise WrongStatus("no code is awaited")
+        counted = tx.attempts.count_try(attempt.id, self._desk.now())
+        compared = counted and self._limiting.may_compare(tx, attempt)
+        return _Guess(row.id, attempt.id, counted, compared)
+
+    def _judge(self, tx: Transaction, guess: _Guess, typed: str) -> PaymentRow | None:
+        row, attempt = tx.payments.take_by_id(guess.payment_id), tx.attempts.challenged(guess.attempt_id)
+        if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
+            raise WrongStatus("the code was answered elsewhere")
+        if guess.is_compared and self._is_right(typed, attempt.code_mac, self._bound(row, attempt)):
+            self._authenticate(tx, row, attempt)
+            return row
+        self._desk.note(tx, row, "challenge.failed", attempt=attempt.public_id, tries=str(attempt.tried))
+        # Only a guess that was compared ends the attempt: one that came too late must not overtake those that count.
+        if guess.is_counted and attempt.tried >= TRIES_MAX:
+            self._desk.fail_authentication(tx, row, attempt, family="challenge_failed")
+        return None
 
     def _is_right(self, typed: str, mac: bytes, bound: Bound) -> bool:
         keys = (self._desk.code_key, *self._desk.old_code_keys)
         return any(is_code(key, typed, mac, bound) for key in keys)
 
-    def _authenticate(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> bool:
+    def _authenticate(self, tx: Transaction, row: PaymentRow, attempt: Row[Any]) -> None:
         if not tx.attempts.close_challenge(attempt.id, self._desk.now()):
             raise WrongStatus("the code was used already")
         tx.limits.take_guess_back(attempt.id)
         proof = self._desk.new_id("auth")
         tx.attempts.move(attempt, AttemptStatus.AUTHENTICATED, authentication=proof)
         self._desk.note(tx, row, "attempt.authenticated", attempt=attempt.public_id, flow=Flow.CHALLENGE)
-        return True
 
     # Going back, going away.
 
@@ -256,7 +286,7 @@ class Paying:
         with self._desk.store.transaction() as tx:
             row = tx.payments.take(public_id)
             if row.status == Status.CREATED:
-                self._touch(tx, row)
+                self.touch(tx, row)
                 row = tx.payments.by_id(row.id)
             if row.status == Status.OPENED and not row.parent_id:
                 self._desk.give_up(tx, row, Status.CANCELLED, by="payer")

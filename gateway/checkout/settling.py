@@ -64,22 +64,22 @@ class Settling:
 
         Raises :class:`WrongStatus` when the payment is not ready for it, or not any more.
         """
-        now = self._desk.now()
         with self._desk.store.transaction() as tx:
-            row = tx.payments.take(public_id)
-            attempt = tx.attempts.front(row.id)
-            if row.status != Status.OPENED or attempt is None or attempt.status != AttemptStatus.AUTHENTICATED:
-                raise WrongStatus("this payment does not wait for its authorisation")
-            if row.parent_id and (by_payer or self._is_given_back(tx.payments.by_id(row.parent_id))):
-                raise WrongStatus("this instalment is asked for on its day, while its purchase is kept")
-            if row.expires_at <= now:
-                self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
-                return None
-            op_id, may_ask = self._desk.new_id("op"), self._limiting.may_ask(tx, attempt)
-            self.pledge(tx, row, attempt, op_id)
-            first = (
-                tx.attempts.operation(tx.attempts.first_debit(row.parent_id).id, "authorise") if row.parent_id else None
-            )
+            return self.intend_within(tx, tx.payments.take(public_id), by_payer=by_payer)
+
+    def intend_within(self, tx: Transaction, row: PaymentRow, *, by_payer: bool = True) -> Intent | None:
+        """Do so in a transaction that has taken the payment; nothing may be asked of the bank before it is committed."""
+        attempt = tx.attempts.front(row.id)
+        if row.status != Status.OPENED or attempt is None or attempt.status != AttemptStatus.AUTHENTICATED:
+            raise WrongStatus("this payment does not wait for its authorisation")
+        if row.parent_id and (by_payer or self._is_given_back(tx.payments.by_id(row.parent_id))):
+            raise WrongStatus("this instalment is asked for on its day, while its purchase is kept")
+        if row.expires_at <= self._desk.now():
+            self._desk.give_up(tx, row, Status.EXPIRED, why="the page's time had run out")
+            return None
+        op_id, may_ask = self._desk.new_id("op"), self._limiting.may_ask(tx, attempt)
+        self.pledge(tx, row, attempt, op_id)
+        first = tx.attempts.operation(tx.attempts.first_debit(row.parent_id).id, "authorise") if row.parent_id else None
         return Intent(row, attempt, op_id, first.op_id if first else "", is_withheld=not may_ask)
 
     @staticmethod
@@ -91,11 +91,10 @@ class Settling:
         """Write an authorisation's intent down: from here on its debts are busy, and the sweep looks after it."""
         now = self._desk.now()
         tx.attempts.move(attempt, AttemptStatus.AUTHORISING, next_at=now + _DEADLINE, tries=0)
-        tx.payments.move(row, Status.WORKING)
         tx.debts.move_all(row.id, "locked", "busy")
         tx.attempts.hold_debts(attempt.id, row.id)
         tx.attempts.add_operation(op_id, attempt.id, "authorise", row.amount_cents, now)
-        self._desk.note(tx, row, "attempt.authorising", attempt=attempt.public_id)
+        self._desk.move(tx, row, Status.WORKING, "attempt.authorising", at={}, attempt=attempt.public_id)
 
     def ask(self, intent: Intent) -> None:
         """Make the call of an intent and record its answer.
@@ -168,8 +167,8 @@ class Settling:
         )
         tx.attempts.post(attempt.id, "debit", Money(row.amount_cents, row.currency), now)
         tx.debts.move_all(row.id, "busy", "paid")
-        tx.payments.move(row, Status.PAID, paid_at=now, ended_at=now)
-        self._desk.note(tx, row, "payment.succeeded", attempt=attempt.public_id)
+        moments = {"paid_at": now, "ended_at": now}
+        self._desk.move(tx, row, Status.PAID, "payment.succeeded", at=moments, attempt=attempt.public_id)
         if capture_at is not None and capture_at > now:
             self._desk.note(tx, row, "payment.remittance_planned", at=capture_at.isoformat(timespec="seconds"))
         log.info("payment authorised", extra={"payment": row.public_id, "merchant": row.merchant_id})

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from math import ceil
-from typing import Any
-
-from sqlalchemy import Row
 
 from gateway.checkout.extending import TimeLimit, time_limit
 from gateway.core.challenge import CHALLENGE_LIFE, RESEND_AFTER, SENDS_MAX, TRIES_MAX
 from gateway.core.payment import PaymentResult
 from gateway.core.states import AttemptStatus, Status
 from gateway.store import Transaction
+from gateway.store.looks import Look
 from gateway.store.payments import PaymentRow
 
 
@@ -83,51 +81,43 @@ class Situation:
         return self.stage is Stage.REFUSED and self.result.is_live
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The last card of a payment that waits for its payer, if one was entered, and its code, if one is awaited."""
-
-    attempt: Row[Any] | None = None
-    challenge: Row[Any] | None = None
-
-    def is_idle(self, now: datetime) -> bool:
-        """Whether a code has been awaited for too long."""
-        return self.challenge is not None and bool(self.challenge.opened_at + CHALLENGE_LIFE <= now)
+def is_idle(row: PaymentRow, now: datetime) -> bool:
+    """Say of a look's row whether a code has been awaited for too long."""
+    awaits = row.status == Status.OPENED and row.attempt_status == AttemptStatus.AUTHENTICATING
+    return awaits and row.opened_at is not None and bool(row.opened_at + CHALLENGE_LIFE <= now)
 
 
-def turn(tx: Transaction, row: PaymentRow) -> Turn:
-    """Look at what the payer of a payment did last, while it is the payer's turn."""
-    attempt = tx.attempts.latest(row.id) if row.status == Status.OPENED else None
-    if attempt is None or attempt.status != AttemptStatus.AUTHENTICATING:
-        return Turn(attempt)
-    return Turn(attempt, tx.attempts.challenge(attempt.id))
+def must_touch(row: PaymentRow, now: datetime) -> bool:
+    """Say of a look's row whether being looked at changes it."""
+    is_left = row.status == Status.OPENED and (row.expires_at <= now or is_idle(row, now))
+    return row.status == Status.CREATED or bool(is_left)
 
 
-def situation(tx: Transaction, now: datetime, row: PaymentRow, known: Turn | None = None) -> Situation:
-    """Say where the payer of a payment stands.
-
-    :param known: what :func:`turn` says of the row, if it was asked already
-    """
-    result, known = tx.payments.result(row), known or turn(tx, row)
-    attempt = known.attempt
+def situation(look: Look, now: datetime) -> Situation:
+    """Say where the payer of a payment stands."""
+    row, result = look.row, look.result
     stage = Stage.WAITING if result.parent and result.is_live else _FINAL.get(result.status)
     if stage is None:
-        shown = attempt is not None and not attempt.dismissed
-        stage = _BY_ATTEMPT.get(AttemptStatus(attempt.status), Stage.CARD) if attempt and shown else Stage.CARD
-    challenge = known.challenge if stage is Stage.CHALLENGE else None
-    view = _view(now, attempt, challenge) if attempt and challenge else None
+        shown = row.attempt_status is not None and not row.dismissed
+        stage = _BY_ATTEMPT.get(AttemptStatus(row.attempt_status), Stage.CARD) if shown else Stage.CARD
+    view = _view(now, row) if stage is Stage.CHALLENGE and row.sends else None
     return Situation(result, stage, view, time_limit(row, now))
 
 
-def _view(now: datetime, attempt: Row[Any], challenge: Row[Any]) -> ChallengeView:
-    sends_left = SENDS_MAX - challenge.sends
-    resend_at = challenge.sent_at + RESEND_AFTER[challenge.sends - 1] if sends_left else None
+def stage_of(tx: Transaction, row: PaymentRow, now: datetime) -> Stage:
+    """Say at which page the payer of a payment is."""
+    return situation(tx.payments.look(row.public_id), now).stage
+
+
+def _view(now: datetime, row: PaymentRow) -> ChallengeView:
+    sends_left = SENDS_MAX - row.sends
+    resend_at = row.sent_at + RESEND_AFTER[row.sends - 1] if sends_left else None
     return ChallengeView(
-        phone=attempt.phone,
-        tries_left=TRIES_MAX - challenge.tries,
+        phone=row.phone,
+        tries_left=TRIES_MAX - row.tries,
         sends_left=sends_left,
         resend_at=resend_at if resend_at and resend_at > now else None,
-        expires_at=challenge.expires_at,
-        seconds_left=max(ceil((challenge.expires_at - now).total_seconds()), 0),
-        error=challenge.tries > 0,
+        expires_at=row.code_expires_at,
+        seconds_left=max(ceil((row.code_expires_at - now).total_seconds()), 0),
+        error=row.tries > 0,
     )

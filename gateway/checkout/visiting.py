@@ -7,28 +7,39 @@ What is over is shown to whoever has the link, as a receipt is.
 from hashlib import sha256
 
 from gateway.checkout.desk import Desk
+from gateway.checkout.paying import Paying
+from gateway.checkout.situation import Situation, must_touch
 from gateway.core.states import LIVE
 
 
 class Visiting:
     """Keeps pages to their browsers."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, paying: Paying) -> None:
+        self._desk, self._paying = desk, paying
 
-    def admits(self, public_id: str, browser: str, *, stays: bool) -> bool:
-        """Say whether a browser may see a page; a live page that has none becomes the page of one that stays.
+    def admits(self, public_id: str, browser: str, *, stays: bool) -> Situation | None:
+        """Show a browser where the payer stands; ``None`` when the page is live, and another's.
+
+        A live page that is nobody's becomes the page of one that stays.
 
         :param browser: what its cookie says, or is about to
         """
-        with self._desk.store.reading() as tx:
-            page = tx.limits.visited(public_id)
-        if page.status not in LIVE:
-            return True
-        if page.browser is not None or not stays:
-            return page.browser is None or bool(page.browser == _digest(browser))
+        paying, mine = self._paying, _digest(browser)
+        with self._desk.store.glance() as tx:
+            look = tx.payments.look(public_id)
+        is_live, holder = look.row.status in LIVE, look.row.browser
+        if is_live and holder is not None and holder != mine:
+            return None
+        takes = is_live and holder is None and stays
+        if not takes and not must_touch(look.row, self._desk.now()):
+            return paying.situation(look)
         with self._desk.store.transaction() as tx:
-            return tx.limits.hold_page(page.id, _digest(browser), self._desk.now())
+            row = tx.payments.take(public_id)
+            if takes and not tx.limits.hold_page(row.id, mine, self._desk.now()):
+                return None
+            paying.touch(tx, row)
+            return paying.situation(tx.payments.look(public_id))
 
     def release(self, public_id: str) -> None:
         """Give a page to whichever browser opens it next: its payer was sent there anew."""

@@ -19,7 +19,7 @@ class Watching:
     def look(self, public_id: str) -> Situation:
         """Say where a payer stands, as it is written down. Raises :class:`NotFound`."""
         with self._desk.store.reading() as tx:
-            return situation(tx, self._desk.now(), tx.payments.get(public_id))
+            return situation(tx.payments.look(public_id), self._desk.now())
 
     def token(self, public_id: str) -> str:
         """Give what stands at the bank for the card that is entered; empty when none is. Raises :class:`NotFound`."""

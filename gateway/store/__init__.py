@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
@@ -21,7 +20,7 @@ from gateway.store.attempts import Attempts
 from gateway.store.audit import Audit, Pen
 from gateway.store.debts import Debts
 from gateway.store.endpoints import Endpoints
-from gateway.store.engine import BUSY_SECONDS, READ_ONLY, act_for, open_engine
+from gateway.store.engine import BUSY_SECONDS, ONE_QUESTION, READ_ONLY, act_for, open_engine
 from gateway.store.instalments import Instalments
 from gateway.store.limits import Limits
 from gateway.store.notices import Notices
@@ -132,8 +131,12 @@ class Store:
     def __init__(self, engine: Engine, payees: Mapping[str, Payee], pen: Pen) -> None:
         self.engine, self.pen = engine, pen
         # One picture of the database for all the questions of one answer; SQLite's readers have it anyway.
-        snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
-        self._read_only: dict[str, Any] = {**READ_ONLY, **snapshot}
+        is_postgresql = engine.dialect.name == "postgresql"
+        self._several: dict[str, str] = {
+            **READ_ONLY,
+            **({"isolation_level": "REPEATABLE READ"} if is_postgresql else {}),
+        }
+        self._one: dict[str, str] = {**ONE_QUESTION, **({"isolation_level": "AUTOCOMMIT"} if is_postgresql else {})}
         self._payees = payees
         # SQLite has one writer at a time, and whoever finds it busy sleeps and looks again, each time for longer: of eight
         # threads some never had their turn. Threads of one process queue here; only processes still meet in the file.
@@ -174,9 +177,23 @@ class Store:
 
         :param merchants: on whose behalf, as in :meth:`transaction`
         """
+        with self._asking(self._several) as connection:
+            yield self._begin(connection, merchants)
+
+    @contextmanager
+    def glance(self) -> Iterator[Transaction]:
+        """Run one statement that reads, on nobody's behalf; asked alone, it needs neither a beginning nor an end.
+
+        What is asked after it in the same glance may see a later state.
+        """
+        with self._asking(self._one) as connection:
+            yield self._begin(connection, frozenset())
+
+    @contextmanager
+    def _asking(self, use: dict[str, str]) -> Iterator[Connection]:
         try:
-            with self.engine.connect().execution_options(**self._read_only) as connection, connection.begin():
-                yield self._begin(connection, merchants)
+            with self.engine.connect().execution_options(**use) as connection, connection.begin():
+                yield connection
         except (OperationalError, InternalError) as error:
             if _is_mistake(error):
                 raise

@@ -37,6 +37,11 @@ _HOLD = insert(t.hold).from_select(
 )
 _ADD_CHALLENGE = insert(_c)
 _CHALLENGE = select(_c).where(_c.c.attempt_id == bindparam("of"))
+_CHALLENGED = (
+    select(_a, _c.c.code_mac, _c.c.tries.label("tried"))
+    .join(_c, _c.c.attempt_id == _a.c.id)
+    .where(_a.c.id == bindparam("of"))
+)
 _COUNT_TRY = (
     update(_c)
     .where(_c.c.attempt_id == bindparam("of"), _c.c.tries < TRIES_MAX)
@@ -81,8 +86,8 @@ class Attempts:
         """Find the attempt that waits for the payer, if any."""
         return self._one(_FRONT, payment_id)
 
-    def _one(self, asked: Select[Any], payment_id: int) -> AttemptRow | None:
-        row = self._db.execute(asked, {"of": payment_id}).one_or_none()
+    def _one(self, asked: Select[Any], of: int) -> AttemptRow | None:
+        row = self._db.execute(asked, {"of": of}).one_or_none()
         if row is not None:
             self._payment_of[row.id] = row.payment_id
         return row
@@ -180,6 +185,10 @@ class Attempts:
     def challenge(self, attempt_id: int) -> Row[Any] | None:
         """Find the challenge of an attempt."""
         return self._db.execute(_CHALLENGE, {"of": attempt_id}).one_or_none()
+
+    def challenged(self, attempt_id: int) -> AttemptRow | None:
+        """Find an attempt with its challenge's ``code_mac``, and ``tried``, how many codes were compared."""
+        return self._one(_CHALLENGED, attempt_id)
 
     def count_try(self, attempt_id: int, now: datetime) -> bool:
         """Count one comparison before it is made; false when none is left, or the code is dead."""

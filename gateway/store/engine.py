@@ -19,7 +19,9 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 BUSY_SECONDS = 5
 # How soon it looks again.
 _LOOK_SECONDS = 0.001
-READ_ONLY = {"guichet_read_only": True}
+# What a connection is opened for, when it is not to write: several questions, or one, which is a transaction by itself.
+READ_ONLY = {"guichet_purpose": "reading"}
+ONE_QUESTION = {"guichet_purpose": "one question"}
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -43,6 +45,8 @@ def open_engine(url: str) -> Engine:
             url, pool_size=8, max_overflow=24, hide_parameters=True,
             connect_args={"options": _PG_OPTIONS, "cursor_factory": _lean_cursor()},
         )  # fmt: skip
+        # Several rows of one table go in one statement, which costs less than half of the driver's own way, one for each.
+        engine.dialect.use_insertmanyvalues_wo_returning = True
         event.listen(engine, "checkout", partial(_see_that_it_lives, engine.dialect))
         return engine
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
@@ -98,7 +102,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if connection.get_execution_options().get("guichet_read_only", False):
+    purpose = connection.get_execution_options()
+    if purpose.items() >= ONE_QUESTION.items():
+        return
+    if purpose.items() >= READ_ONLY.items():
         connection.exec_driver_sql("BEGIN")
         return
     # SQLite itself would look again after one millisecond, then after ever more, up to a hundred: between two processes that

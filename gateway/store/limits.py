@@ -12,8 +12,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
-    Select,
     and_,
     bindparam,
     case,
@@ -27,7 +25,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.core.errors import NotFound
 from gateway.core.limits import Identity
 from gateway.store import seen
 from gateway.store import tables as t
@@ -50,11 +47,6 @@ _GUESSED = update(_e).where(_e.c.attempt_id == bindparam("of"))
 _COUNT_GUESS = _GUESSED.where(bindparam("limit") > _GUESSES).values(guesses=_e.c.guesses + 1)
 _TAKE_BACK = _GUESSED.values(guesses=_e.c.guesses - 1)
 _HOLDER = select(t.binding.c.browser).where(t.binding.c.payment_id == bindparam("of"))
-_VISITED: Select[Any] = (
-    select(t.payment.c.id, t.payment.c.status, t.binding.c.browser)
-    .outerjoin(t.binding, t.binding.c.payment_id == t.payment.c.id)
-    .where(t.payment.c.public_id == bindparam("of"))
-)
 
 
 def _upsert(engine: str) -> Any:
@@ -129,10 +121,6 @@ class Limits:
     def withhold(self, attempt_id: int) -> None:
         """Note that the bank will not be asked about an attempt after all."""
         self._db.execute(update(_e).where(_e.c.attempt_id == attempt_id).values(state="withheld"))
-
-    def count_of_payment(self, payment_id: int) -> int:
-        """Count the cards typed on one page."""
-        return int(self._db.execute(seen.OF_PAGE, {"page": payment_id}).scalar_one())
 
     def last_of_payment(self, payment_id: int) -> datetime | None:
         """Say when a card was last typed on one page."""
@@ -212,13 +200,6 @@ class Limits:
         return int(self._db.execute(asked).scalar_one())
 
     # Who holds a page.
-
-    def visited(self, public_id: str) -> Row[Any]:
-        """Tell of a page its payment's ``id`` and ``status``, and the ``browser`` it belongs to. Raises :class:`NotFound`."""
-        row = self._db.execute(_VISITED, {"of": public_id}).one_or_none()
-        if row is None:
-            raise NotFound("no such payment")
-        return row
 
     def holder(self, payment_id: int) -> bytes | None:
         """Name the browser a page belongs to."""

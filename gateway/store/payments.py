@@ -6,17 +6,20 @@ takes three to six times as long as to run it.
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, insert, literal_column, select, union, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.core.errors import NotFound, WrongStatus
 from gateway.core.moves import check_move
 from gateway.core.payment import Event, Line, Payee, PaymentRequest, PaymentResult, Which, normal_reference
 from gateway.core.states import Status
 from gateway.store import tables as t
-from gateway.store.results import payment_result, payment_results
+from gateway.store.looks import Look, looking
+from gateway.store.results import payment_result, telling, telling_one
 
 PaymentRow = Row[Any]
 
@@ -58,7 +61,9 @@ _ADD, _ADD_LINE, _ADD_SIGNED, _ADD_EVENT = (
     insert(t.event),
 )
 _CHANGE = update(_p).where(_p.c.id == bindparam("of")).returning(_p)
-_MOVE = update(_p).where(_p.c.id == bindparam("of"), _p.c.status == bindparam("was"))
+_MOVE = update(_p).where(_p.c.id == bindparam("of"), _p.c.status == bindparam("was")).returning(_p.c.seq)
+# Whoever moves a payment and notes it counts the note in the same row.
+_MOVE_NOTED = _MOVE.values(seq=_p.c.seq + 1)
 _COUNT_EVENT = update(_p).where(_p.c.id == bindparam("of")).values(seq=_p.c.seq + 1).returning(_p.c.seq)
 
 
@@ -85,6 +90,11 @@ class Payments:
     def get(self, public_id: str) -> PaymentRow:
         """Find one by its public id. Raises :class:`NotFound`."""
         return self._one(_BY_PUBLIC_ID, public_id)
+
+    def look(self, public_id: str) -> Look:
+        """Find all that its page is made of. Raises :class:`NotFound`."""
+        row = self._one(looking(self._db.dialect.name), public_id)
+        return Look(row, self.result(row))
 
     def _one(self, asked: Select[Any], public_id: str) -> PaymentRow:
         if self._merchants:
@@ -215,11 +225,22 @@ class Payments:
 
     def move(self, row: PaymentRow, target: Status, **changes: object) -> None:
         """Move a payment from the status it was read in. Raises :class:`WrongStatus` if it is there no longer."""
+        self._move(_MOVE, row, target, changes)
+
+    def move_noted(self, row: PaymentRow, target: Status, changes: Mapping[str, object], draft: Event) -> Event:
+        """Move a payment, and append the fact to its history.
+
+        :param draft: the fact, which gets its number here
+        """
+        return self._append(row.id, replace(draft, seq=self._move(_MOVE_NOTED, row, target, changes)))
+
+    def _move(self, asked: ReturningUpdate[Any], row: PaymentRow, target: Status, changes: Mapping[str, object]) -> int:
         check_move(Status(row.status), target)
         self._touch(row.id, "")
-        done = self._db.execute(_MOVE, {"of": row.id, "was": row.status, "status": target, **changes})
-        if done.rowcount != 1:
+        seq = self._db.execute(asked, {"of": row.id, "was": row.status, "status": target, **changes}).scalar()
+        if seq is None:
             raise WrongStatus(f"the payment was no longer {row.status}")
+        return int(seq)
 
     def extend(self, row: PaymentRow, until: datetime, now: datetime) -> None:
         """Give a page more time while it has some. Raises :class:`WrongStatus` when that is over, or another did."""
@@ -246,18 +267,25 @@ class Payments:
 
     def record(self, payment_id: int, event_id: str, kind: str, at: datetime, facts: Mapping[str, str]) -> Event:
         """Append a fact to the history; the payment's row lock makes the sequence gapless."""
-        self._touch(payment_id, kind)
         seq = int(self._db.execute(_COUNT_EVENT, {"of": payment_id}).scalar_one())
-        text = json.dumps(dict(facts), ensure_ascii=False)
-        told = {"public_id": event_id, "type": kind, "at": at, "facts": text}
-        self._db.execute(_ADD_EVENT, {"payment_id": payment_id, "seq": seq, **told})
-        return Event(event_id, seq, kind, at, dict(facts))
+        return self._append(payment_id, Event(event_id, seq, kind, at, dict(facts)))
+
+    def _append(self, payment_id: int, event: Event) -> Event:
+        self._touch(payment_id, event.type)
+        text = json.dumps(dict(event.facts), ensure_ascii=False)
+        told = {"public_id": event.id, "type": event.type, "at": event.at, "facts": text}
+        self._db.execute(_ADD_EVENT, {"payment_id": payment_id, "seq": event.seq, **told})
+        return event
 
     def result(self, row: PaymentRow) -> PaymentResult:
         """Tell everything known of a payment."""
         return payment_result(self._db, row, self._payee_of(row.merchant_id))
 
+    def tell(self, payment_id: int) -> PaymentResult:
+        """Find a payment by its row id, and tell everything known of it."""
+        return self.result(self._db.execute(telling_one(self._db.dialect.name), {"of": payment_id}).one())
+
     def results(self, payment_ids: Collection[int]) -> dict[int, PaymentResult]:
-        """Tell everything known of some payments, by row id."""
-        asked = select(t.payment).where(t.payment.c.id.in_(payment_ids))
-        return payment_results(self._db, self._db.execute(asked).all(), self._payee_of)
+        """Tell everything known of some payments, by row id; one statement, but for purchases in parts."""
+        rows = self._db.execute(telling(self._db.dialect.name), {"of": list(payment_ids)}).all()
+        return {row.id: self.result(row) for row in rows}

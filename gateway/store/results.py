@@ -5,15 +5,13 @@ notice asks for it again and again.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Table, and_, bindparam, literal_column, select
-from sqlalchemy.sql.selectable import CompoundSelect, Select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, select
 
 from gateway.core.money import Money
 from gateway.core.payment import (
@@ -31,7 +29,7 @@ from gateway.core.payment import (
 )
 from gateway.core.states import FRONT, LIVE, AttemptStatus, InstalmentStatus, Status
 from gateway.store import tables as t
-from gateway.store.types import json_row, moment
+from gateway.store.types import json_rows, moment
 
 # The first debit of a purchase has rank 1: the instalment at position 0 is the second.
 FIRST_RANK = 2
@@ -46,24 +44,31 @@ _TOLD: dict[Table, str] = {
 }
 _PUBLIC_ID = select(t.payment.c.public_id).where(t.payment.c.id == bindparam("of"))
 
-# The values of one row, in the order they were asked for.
+_NAMES = (*(table.name for table in _TOLD), t.instalment.name)
+
+# The values of one row, in the order they were asked for; and all that is told of a payment, by table.
 Values = list[Any]
+Told = dict[str, list[Values]]
 
 
 def payment_result(db: Connection, row: Row[Any], payee: Payee) -> PaymentResult:
-    """Tell everything known of a payment."""
-    return _result(db, row, payee, _told(db, [row.id])[row.id])
+    """Tell everything known of a payment; a row that has :func:`told_columns` needs nothing more asked."""
+    return _result(db, row, payee, _read(row) if "told_line" in row._mapping else _told(db, [row.id])[row.id])
 
 
-def payment_results(
-    db: Connection, rows: Sequence[Row[Any]], payee_of: Callable[[str], Payee]
-) -> dict[int, PaymentResult]:
-    """Tell everything known of some payments, by row id: asked for once for them all."""
-    told = _told(db, [row.id for row in rows])
-    return {row.id: _result(db, row, payee_of(row.merchant_id), told[row.id]) for row in rows}
+@cache
+def telling_one(engine: str) -> Select[Any]:
+    """Ask for one payment, by row id, and for all that is told of it."""
+    return select(t.payment, *told_columns(engine)).where(t.payment.c.id == bindparam("of"))
 
 
-def _result(db: Connection, row: Row[Any], payee: Payee, told: dict[str, list[Values]]) -> PaymentResult:
+@cache
+def telling(engine: str) -> Select[Any]:
+    """Ask for some payments, by row id, and for all that is told of them."""
+    return select(t.payment, *told_columns(engine)).where(t.payment.c.id.in_(bindparam("of", expanding=True)))
+
+
+def _result(db: Connection, row: Row[Any], payee: Payee, told: Told) -> PaymentResult:
     instalments = tuple(_instalment(db, values, row.currency) for values in told["instalment"])
     return PaymentResult(
         id=row.public_id,
@@ -99,43 +104,47 @@ def _number(payment_id: int) -> str:
     return f"{payment_id:010d}"
 
 
-def _told(db: Connection, ids: Sequence[int]) -> dict[int, dict[str, list[Values]]]:
+def _told(db: Connection, ids: Sequence[int]) -> dict[int, Told]:
     """Load what belongs to some payments, by row id and table."""
-    told: dict[int, dict[str, list[Values]]] = {payment_id: defaultdict(list) for payment_id in ids}
     # One is by far the most frequent, and costs less where no list is written out.
     of: int | Sequence[int] = ids[0] if len(ids) == 1 else ids
-    for payment_id, table, text in db.execute(_statement(db.dialect.name, len(ids) == 1), {"of": of}):
-        told[payment_id][table].append(json.loads(text))
-    for tables in told.values():
-        for rows in tables.values():
-            rows.sort(key=lambda values: int(values[0]))
+    return {row.id: _read(row) for row in db.execute(_statement(db.dialect.name, len(ids) == 1), {"of": of})}
+
+
+def _read(row: Row[Any]) -> Told:
+    told = {name: json.loads(row._mapping[f"told_{name}"] or "[]") for name in _NAMES}
+    for rows in told.values():
+        rows.sort(key=lambda values: int(values[0]))
     return told
 
 
 @cache
-def _statement(engine: str, is_one: bool) -> CompoundSelect[Any]:
-    def belongs(payment_id: Column[int]) -> ColumnElement[bool]:
-        return payment_id == bindparam("of") if is_one else payment_id.in_(bindparam("of", expanding=True))
+def _statement(engine: str, is_one: bool) -> Select[Any]:
+    asked = select(t.payment.c.id, *told_columns(engine))
+    if is_one:
+        return asked.where(t.payment.c.id == bindparam("of"))
+    return asked.where(t.payment.c.id.in_(bindparam("of", expanding=True)))
 
-    asked = (
-        select(
-            table.c.payment_id,
-            literal_column(f"'{table.name}'"),
-            json_row([table.c[name] for name in names.split()], engine),
-        ).where(belongs(table.c.payment_id))
+
+@cache
+def told_columns(engine: str) -> tuple[ColumnElement[str], ...]:
+    """Give the columns that tell of a payment what other tables know of it: of each table the rows, as one JSON array."""
+    asked = {
+        table.name: select(json_rows([table.c[name] for name in names.split()], engine)).where(
+            table.c.payment_id == t.payment.c.id
+        )
         for table, names in _TOLD.items()
-    )
-    return _instalments(engine).where(belongs(t.instalment.c.payment_id)).union_all(*asked)
+    }
+    asked[t.instalment.name] = _instalments(engine)
+    return tuple(found.scalar_subquery().label(f"told_{name}") for name, found in asked.items())
 
 
 def _instalments(engine: str) -> Select[Any]:
     """Select the later parts of a purchase, each with the payment it has become."""
-    i, p = t.instalment, t.payment
-    told = json_row(
-        (i.c.position, i.c.due, i.c.amount_cents, i.c.state, p.c.id, p.c.public_id, p.c.status, p.c.paid_at), engine
-    )
-    joined = i.outerjoin(p, is_part(i.c.payment_id, i.c.position))
-    return select(i.c.payment_id, literal_column("'instalment'"), told).select_from(joined)
+    i, p = t.instalment, t.payment.alias("part")
+    told = (i.c.position, i.c.due, i.c.amount_cents, i.c.state, p.c.id, p.c.public_id, p.c.status, p.c.paid_at)
+    joined = i.outerjoin(p, and_(p.c.parent_id == i.c.payment_id, p.c.rank == i.c.position + FIRST_RANK))
+    return select(json_rows(told, engine)).select_from(joined).where(i.c.payment_id == t.payment.c.id)
 
 
 def _request(row: Row[Any], lines: list[Values], instalments: tuple[Instalment, ...]) -> PaymentRequest:

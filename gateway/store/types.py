@@ -29,6 +29,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def json_rows(columns: Iterable[ColumnElement[object]], engine: str) -> ColumnElement[str]:
+    """Have the database word many rows as a JSON array of such arrays; NULL, or an empty one, when there are none."""
+    array, many = (
+        (func.json_array, func.json_group_array) if engine == "sqlite" else (func.json_build_array, func.json_agg)
+    )
+    return cast(many(array(*(_worded(column, engine) for column in columns))), Text)
+
+
 def json_row(columns: Iterable[ColumnElement[object]], engine: str) -> ColumnElement[str]:
     """Have the database word a row as a JSON array: rows of several tables can then come in one answer."""
     array = func.json_array if engine == "sqlite" else func.json_build_array

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from flask import Blueprint, Response, g, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.checkout import Situation, Stage
+from gateway.checkout import Intent, Situation, Stage
 from gateway.core.errors import CardRefused, WrongStatus
 from gateway.core.limits import network_of
 from gateway.steps.challenge import ChallengeForm
@@ -36,10 +36,27 @@ _WRITTEN_BACK = ("expiry", "brand", "email")
 _PATIENCE_SECONDS = 4.0
 
 
+@pages.before_request
+def arrive() -> None:
+    """Speak the payer's language from here on.
+
+    What answers for a window must say whose it is: a redirect, too, cuts it off its opener.
+    """
+    result = _arrived().result
+    g.is_popup = services().dialects[result.dialect].popup
+    choose_language(result.language)
+
+
+def _arrived() -> Situation:
+    """Give where things stood when the request came in; a verb may have changed it since."""
+    situation: Situation = g.situation
+    return situation
+
+
 @pages.get("/<token>")
 def page(token: str) -> AnyResponse:
     """Show where the payment stands."""
-    situation = _situation(token)
+    situation = _arrived()
     if situation.stage is Stage.CHALLENGE:
         return redirect(f"/p/{token}/challenge", code=303)
     return stage_page(situation, token)
@@ -48,7 +65,7 @@ def page(token: str) -> AnyResponse:
 @pages.get("/<token>/challenge")
 def challenge(token: str) -> AnyResponse:
     """Show the bank's code page."""
-    situation = _situation(token)
+    situation = _arrived()
     if situation.stage is not Stage.CHALLENGE:
         return _home(token)
     form = ChallengeForm()
@@ -57,21 +74,21 @@ def challenge(token: str) -> AnyResponse:
 
 
 @pages.get("/<token>/state")
-def state(token: str) -> Response:
+def state(token: str) -> Response:  # noqa: ARG001 - the guard has read it
     """Tell the waiting page's script which page is due."""
-    return jsonify(page=_situation(token).stage.value)
+    return jsonify(page=_arrived().stage.value)
 
 
 @pages.get("/<token>/leave")
 def leave(token: str) -> AnyResponse:
     """Bring the payer back to the merchant's site when the last page has run out of time."""
-    return _way_out(token)
+    return _way_out(token, _arrived())
 
 
 @pages.post("/<token>/brands")
-def brands(token: str) -> Response:
+def brands(token: str) -> Response:  # noqa: ARG001 - the guard has read it
     """Tell the card page's script which brands a card that begins so may carry; nothing is kept."""
-    limits = _situation(token).result.schemes
+    limits = _arrived().result.schemes
     digits = request.form.get("bin", "")[:8]
     known = services().checkout.desk.acquirer.schemes(digits) if digits.isascii() and digits.isdigit() else ()
     return jsonify(schemes=[scheme for scheme in known if not limits or scheme in limits])
@@ -96,8 +113,8 @@ def act(token: str) -> AnyResponse:
     }
     if action in verbs:
         _calmly(verbs[action], payment)
-        wait_until_told(payment)
-    return _onwards(token)
+        wait_until_told(_arrived().result)
+    return _home(token)
 
 
 @pages.post("/<token>/challenge")
@@ -109,36 +126,35 @@ def answer(token: str) -> AnyResponse:
         _calmly(known.checkout.paying.resend_code, payment)
     elif action == "cancel":
         _calmly(known.checkout.paying.cancel, payment)
-        wait_until_told(payment)
+        wait_until_told(_arrived().result)
     elif action == "retry":
         _calmly(known.checkout.paying.change_card, payment)
     elif action == "extend":
         return _extend(token, payment)
     else:
         return _take_code(token, payment)
-    return _onwards(token)
+    return _home(token)
 
 
 def _take_code(token: str, payment: str) -> AnyResponse:
     known, form = services(), ChallengeForm()
-    situation = _situation(token)
+    situation = _arrived()
     if situation.stage is not Stage.CHALLENGE:
         return _home(token)
     if not form.validate():
         keep(payment, form)
         return _home(token)
-    try:
-        is_right = known.checkout.paying.answer_challenge(payment, form.digits)
-    except WrongStatus:
-        return _home(token)
-    if is_right and not known.settings.merchants[situation.result.request.merchant].always_review:
-        _calmly(_authorise, payment)
-        wait_until_told(payment)
+    merchant = known.settings.merchants.get(situation.result.request.merchant)
+    if merchant is None or merchant.always_review:
+        _calmly(lambda payment: known.checkout.paying.answer_challenge(payment, form.digits), payment)
+    else:
+        _calmly(lambda payment: _ask(payment, known.checkout.paying.pay_by_code(payment, form.digits)), payment)
+        wait_until_told(situation.result)
     return _home(token)
 
 
 def _pay(token: str, payment: str) -> AnyResponse:
-    known, situation = services(), _situation(token)
+    known, situation = services(), _arrived()
     if situation.stage is not Stage.CARD:
         return _home(token)
     form = card_form(known, situation.result)
@@ -167,7 +183,7 @@ def _pay(token: str, payment: str) -> AnyResponse:
 def _extend(token: str, payment: str) -> AnyResponse:
     """Give the payer more time, and lose nothing of what was typed but number and codes."""
     _calmly(services().checkout.extending.extend, payment)
-    situation = _situation(token)
+    situation = services().checkout.paying.show(payment)
     if request.accept_mimetypes.best == "application/json":
         clock = Clock.of(situation.time_limit)
         return jsonify(page=situation.stage.value, **(asdict(clock) if clock else {}))
@@ -180,15 +196,18 @@ def _extend(token: str, payment: str) -> AnyResponse:
 
 
 def _authorise(payment: str) -> None:
+    """Ask the bank for the money of a card that waits for it."""
+    _ask(payment, services().checkout.settling.intend(payment))
+
+
+def _ask(payment: str, intent: Intent | None) -> None:
     """Ask the bank, for as long as a payer waits without wondering; the asking goes on behind the waiting page.
 
-    The intent is written here and now: whoever waits for a free thread is shown the waiting page too.
+    The intent was written here and now: whoever waits for a free thread is shown the waiting page too.
     """
-    settling = services().checkout.settling
-    intent = settling.intend(payment)
     if intent is None:
         return
-    future = services().background.submit(settling.ask, intent)
+    future = services().background.submit(services().checkout.settling.ask, intent)
     try:
         future.result(timeout=_PATIENCE_SECONDS)
     except StillWorking:
@@ -197,14 +216,13 @@ def _authorise(payment: str) -> None:
 
 def _leave(token: str, payment: str) -> AnyResponse:
     """Leave for the merchant's site; leaving a refusal gives the payment up."""
-    if _situation(token).can_retry:
+    if _arrived().can_retry:
         _calmly(services().checkout.paying.cancel, payment)
-        wait_until_told(payment)
-    return _way_out(token)
+        wait_until_told(_arrived().result)
+    return _way_out(token, services().checkout.paying.show(payment))
 
 
-def _way_out(token: str) -> AnyResponse:
-    situation = _situation(token)
+def _way_out(token: str, situation: Situation) -> AnyResponse:
     departure = departure_of(situation.result) if not situation.result.is_live else None
     if departure is None:
         return _home(token)
@@ -223,25 +241,5 @@ def _calmly(verb: Callable[[str], object], payment: str) -> None:
         log.info("somebody was faster", extra={"payment": payment, "reason": str(error)})
 
 
-def _situation(token: str) -> Situation:
-    """Load where the payer stands, and speak their language from here on. Raises :class:`NotFound`."""
-    known = services()
-    payment = known.links.payment_of(token)
-    try:
-        situation = known.checkout.paying.show(payment)
-    except WrongStatus:
-        # Two first looks at once: the other one opened it.
-        situation = known.checkout.paying.show(payment)
-    g.is_popup = known.dialects[situation.result.dialect].popup
-    choose_language(situation.result.language)
-    return situation
-
-
 def _home(token: str, page: str = "") -> AnyResponse:
     return redirect(f"/p/{token}{page}", code=303)
-
-
-def _onwards(token: str) -> AnyResponse:
-    """Go where things stand now. What answers for a window must say whose it is: a redirect, too, cuts it off its opener."""
-    _situation(token)
-    return _home(token)

@@ -8,8 +8,7 @@ from typing import Any
 from gateway.checkout import Desk
 from gateway.checkout.settling import Settling
 from gateway.core.money import Money
-from gateway.core.payment import Event
-from gateway.outbox import Outbox, Parcel
+from gateway.outbox import Outbox
 from gateway.store import Store, Transaction
 from gateway.store.attempts import Attempts
 
@@ -44,18 +43,16 @@ def call_first() -> None:
 
 def promise_later() -> None:
     """Write a promise down after its fact, in a transaction of its own."""
-    promise = Outbox.promise
+    keep = Outbox._keep
 
-    def put_off(
-        self: Outbox, tx: Transaction, payment_id: int, event: Event, parcel: Parcel, due_at: datetime | None = None
-    ) -> None:
+    def put_off(self: Outbox, tx: Transaction, promises: list[dict[str, object]]) -> None:
         def later() -> None:
             with Store(tx.connection.engine, {}, tx.pen).transaction() as own:
-                promise(self, own, payment_id, event, parcel, due_at)
+                keep(self, own, promises)
 
         tx.after_commit.add(later)
 
-    Outbox.promise = put_off  # type: ignore[method-assign]
+    Outbox._keep = put_off  # type: ignore[method-assign]
 
 
 FAULTS: Mapping[str, Callable[[], None]] = {"call_first": call_first, "promise_later": promise_later}
