@@ -111,7 +111,7 @@ class Site:
 
     def _cpu(self) -> tuple[float, float]:
         pids = self.guichet.pids
-        return cpu_seconds(*pids("master"), *pids("web")), cpu_seconds(*pids("worker"))
+        return cpu_seconds(*pids("master"), *pids("web")), cpu_seconds(*pids("worker"), *pids("back office"))
 
     def _wait_until_told(self) -> None:
         waiting = select(func.count()).select_from(tables.notice).where(tables.notice.c.state == "new")

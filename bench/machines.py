@@ -89,7 +89,11 @@ class Machine:
 
     def pids(self) -> list[int]:
         """Name all its processes."""
-        return [pid for what in ("supervisor", "master", "web", "worker", "catcher") for pid in self.guichet.pids(what)]
+        return [
+            pid
+            for what in ("supervisor", "master", "web", "worker", "back office", "catcher")
+            for pid in self.guichet.pids(what)
+        ]
 
 
 @contextmanager

@@ -8,14 +8,14 @@ id and the same body, and in order per payment and receiver.
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
@@ -30,6 +30,8 @@ from gateway.store import Store, Transaction
 from gateway.store.notices import Delivered, Room
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _MINUTE, _HOUR = 60, 3600
 
@@ -49,6 +51,8 @@ _JITTER = 0.1
 _JITTER_SECONDS_MAX = 30.0
 _RETRY_AFTER_MAX = _HOUR
 
+# A code waits for nobody's slow portal, a portal for nobody's tickets.
+LANES = ("codes", "confirmations", "mails")
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
 LEASE = timedelta(seconds=60)
 AT_ONCE = 32
@@ -77,7 +81,7 @@ class _Task:
 class Deliverer:
     """Carries notices out; one per worker process.
 
-    :param channels: by name
+    :param channels: by name; it claims what they can bring out, and leaves the rest to others
     :param outbox: where alarms of dead confirmations go
     :param on_done: called when a delivery has ended: the next in line of its payment may be due
     """
@@ -94,56 +98,57 @@ class Deliverer:
     ) -> None:
         self._store, self._channels, self._now, self._outbox, self._on_done = store, channels, now, outbox, on_done
         self._chance, self._is_closing = means.chance, False
-        # A code waits for nobody's slow portal, a portal for nobody's tickets.
-        self._lanes = (
-            Lane("codes", CODES_AT_ONCE, means.pool),
-            Lane("confirmations", AT_ONCE, means.pool, SLOW_AT_ONCE),
-            Lane("mails", MAILS_AT_ONCE, means.pool, SLOW_MAILS_AT_ONCE),
-        )
+        sizes = (CODES_AT_ONCE, 0), (AT_ONCE, SLOW_AT_ONCE), (MAILS_AT_ONCE, SLOW_MAILS_AT_ONCE)
+        mine = set(map(lane_of, channels))
+        self._lanes = [
+            Lane(name, size, means.pool, slow) for name, (size, slow) in zip(LANES, sizes, strict=True) if name in mine
+        ]
+        # For the next turn to write down: what its receivers have; and what was claimed and not tried, with its lease.
         self._delivered: SimpleQueue[tuple[Row[Any], Delivered]] = SimpleQueue()
+        self._spare: SimpleQueue[tuple[Collection[int], str]] = SimpleQueue()
+
+    def brings(self, lane: str) -> bool:
+        """Say whether it brings out the notices of a lane."""
+        return any(mine.name == lane for mine in self._lanes)
 
     def deliver_due(self) -> int:
         """Mark what was delivered, claim what is due and hand it to the pools; returns how many were claimed.
 
         It waits for no delivery: what those it claims come to is written down by a later call, or by :meth:`close`.
         """
-        lease, now = self._chance.randbytes(8).hex(), self._now()
-        free = {lane.name: lane.free() for lane in self._lanes}
-        done = self._take_delivered()
+        lease, now, left = self._chance.randbytes(8).hex(), self._now(), set[int]()
+        room = Room(**{lane.name: lane.free() for lane in self._lanes}, per_place=PER_TARGET, run=RUN)
         try:
-            with self._store.transaction() as tx:
-                self._mark(tx, done, now)
-                rows = tx.notices.claim(
-                    lease, now=now, until=now + LEASE, room=Room(**free, per_place=PER_TARGET, run=RUN)
-                )
-        except BaseException:
-            for one in done:
-                self._delivered.put(one)
+            with self._settling() as tx:
+                rows = tx.notices.claim(lease, now=now, until=now + LEASE, room=room)
+                left.update(row.id for row in rows)
+            for batch in batches(strands(rows, PER_TARGET), _LOADED_AT_ONCE):
+                self._hand_out(batch, lease)
+                left.difference_update(row.id for strand in batch for row in strand)
+        except StoreBusy:
+            # Lost at the very commit, the claim may stand all the same: none of it is to wait for the end of its lease.
+            if left:
+                self._spare.put((left, lease))
             raise
-        self._report(done)
-        if not rows:
-            return 0
-        lanes = {lane.name: lane for lane in self._lanes}
-        for batch in batches(strands(rows, PER_TARGET), _LOADED_AT_ONCE):
-            with self._store.reading() as tx:
-                results = tx.payments.results({row.payment_id for strand in batch for row in strand})
-            for strand in batch:
-                tasks = [_Task(row, _notice(row, results[row.payment_id])) for row in strand]
-                lanes[lane_of(strand[0].channel)].submit(partial(self._deliver, tasks, lease), self._on_done)
         return len(rows)
+
+    def _hand_out(self, batch: Iterable[list[Row[Any]]], lease: str) -> None:
+        with self._store.glance() as tx:
+            results = tx.payments.results({row.payment_id for strand in batch for row in strand})
+        lanes = {lane.name: lane for lane in self._lanes}
+        for strand in batch:
+            tasks = [_Task(row, _notice(row, results[row.payment_id])) for row in strand]
+            lanes[lane_of(strand[0].channel)].submit(partial(self._deliver, tasks, lease), self._on_done)
 
     def drain(self, timeout_seconds: float = 30) -> None:
         """Wait for the deliveries under way, and mark them."""
         for lane in self._lanes:
             wait(lane.busy, timeout=timeout_seconds)
-        done = self._take_delivered()
         try:
-            with self._store.transaction() as tx:
-                self._mark(tx, done, self._now())
+            with self._settling():
+                pass
         except StoreBusy:
             log.warning("database busy; what was delivered will go out again")
-        else:
-            self._report(done)
 
     def close(self) -> None:
         """Finish what is under way and take nothing new."""
@@ -159,8 +164,7 @@ class Deliverer:
             is_taken = self._try(task, lease)
             rest = [left.row.id for left in tasks[number + 1 :]]
             if rest and (not is_taken or self._now() > until or self._is_closing):
-                with self._store.transaction() as tx:
-                    tx.notices.release(rest, lease)
+                self._spare.put((rest, lease))
                 return
 
     def _try(self, task: _Task, lease: str) -> bool:
@@ -182,20 +186,23 @@ class Deliverer:
             return True
         return False
 
-    def _take_delivered(self) -> list[tuple[Row[Any], Delivered]]:
-        taken = []
-        with suppress(Empty):
-            while True:
-                taken.append(self._delivered.get_nowait())
-        return taken
-
-    @staticmethod
-    def _mark(tx: Transaction, done: Iterable[tuple[Row[Any], Delivered]], now: datetime) -> None:
-        tx.notices.finish((delivered for _, delivered in done), now)
-        tx.endpoints.work({row.endpoint for row, _ in done if row.endpoint})
-
-    @staticmethod
-    def _report(done: Iterable[tuple[Row[Any], Delivered]]) -> None:
+    @contextmanager
+    def _settling(self) -> Iterator[Transaction]:
+        """Run a transaction that first writes down what deliveries came to; where it fails, the next one does."""
+        done, spare = _taken(self._delivered), _taken(self._spare)
+        try:
+            with self._store.transaction() as tx:
+                tx.notices.finish((delivered for _, delivered in done), self._now())
+                tx.endpoints.work({row.endpoint for row, _ in done if row.endpoint})
+                for notice_ids, lease in spare:
+                    tx.notices.release(notice_ids, lease)
+                yield tx
+        except BaseException:
+            for one in done:
+                self._delivered.put(one)
+            for some in spare:
+                self._spare.put(some)
+            raise
         for row, _ in done:
             DELIVERIES.labels(row.channel, "delivered").inc()
             log.info("notice delivered", extra={"notice": row.event_id, "channel": row.channel, "tries": row.tries})
@@ -241,6 +248,14 @@ class Deliverer:
         with self._store.reading() as tx:
             payment = tx.payments.by_id(row.payment_id)
         return self._outbox.retry_at(payment.dialect, payment.merchant_id, tries, self._now())
+
+
+def _taken(queue: SimpleQueue[_T]) -> list[_T]:
+    taken = []
+    with suppress(Empty):
+        while True:
+            taken.append(queue.get_nowait())
+    return taken
 
 
 def _notice(row: Row[Any], result: PaymentResult) -> Notice:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 MEANS = Means()
 
 _SLOW_SECONDS = 1.0
-_LANES = {"sms": "codes", "confirmation": "confirmations"}
+_LANE_OF = {"sms": "codes", "confirmation": "confirmations"}
 
 
 class Lane:
@@ -61,7 +61,7 @@ class Lane:
 
 def lane_of(channel: str) -> str:
     """Name the lane of a channel, as a claim does."""
-    return _LANES.get(channel, "mails")
+    return _LANE_OF.get(channel, "mails")
 
 
 def strands(rows: Iterable[Row[Any]], abreast: int) -> list[list[Row[Any]]]:

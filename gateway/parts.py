@@ -5,7 +5,7 @@ Web, workers and commands share what ``build`` makes. Nothing here decides anyth
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.checkout import Checkout, Desk
 from gateway.clock import utc_now
 from gateway.core.errors import SettingsError, StoreBusy
 from gateway.core.payment import PaymentResult
-from gateway.delivering import Deliverer
+from gateway.delivering import LANES, Deliverer
 from gateway.dialects import Dialect, House
 from gateway.dialects.native import NativeDialect, NativeMerchant
 from gateway.dialects.payfip import PayfipDialect
@@ -73,9 +73,9 @@ class Parts:
     auditor: Auditor
     now: Callable[[], datetime]
 
-    def deliverer(self, on_done: Callable[[], None] = lambda: None) -> Deliverer:
-        """Make the part of a worker that carries notices out."""
-        channels = {channel.name: channel for channel in _channels(self)}
+    def deliverer(self, on_done: Callable[[], None] = lambda: None, lanes: Collection[str] = LANES) -> Deliverer:
+        """Make the part of a worker that carries notices out, those of some lanes or all."""
+        channels = {channel.name: channel for channel in _channels(self, lanes)}
         return Deliverer(self.store, channels, self.now, outbox=self.outbox, on_done=on_done)
 
     def anchors(self) -> Anchors:
@@ -270,25 +270,31 @@ def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
     return Simulator(settings.var / "acquirer.sqlite3", table, now=now)
 
 
-def _channels(parts: Parts) -> list[Channel]:
-    """Make every way out. Only workers deliver; nobody else need load the clients of HTTP, SMTP and PDF."""
+def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel]:
+    """Make the ways out of some lanes. Only workers deliver; nobody else need load the clients of HTTP, SMTP and PDF."""
+    if "codes" in lanes:
+        from gateway.channels import sms
+
+        told = parts.settings.sms
+        provider = sms.Provider(told.url, told.fields, sms.Encoding(told.encoding), told.token)
+        yield SealedChannel(sms.HttpSms(provider) if told.driver == "http" else sms.InboxSms(parts.inbox), parts.seal)
+    if "confirmations" in lanes:
+        from gateway.channels.confirmation import ConfirmationChannel
+
+        yield ConfirmationChannel(parts.dialects, allow_loopback=parts.settings.loopback_callbacks)
+    if "mails" in lanes:
+        yield from _mails(parts)
+
+
+def _mails(parts: Parts) -> Iterator[Channel]:
     from gateway.channels.alarm import AlarmChannel
-    from gateway.channels.confirmation import ConfirmationChannel
     from gateway.channels.email import EmailChannel
-    from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
     from gateway.channels.smtp import Relay, Security
     from gateway.receipts.mail import environment
 
-    smtp, sms, home = parts.settings.smtp, parts.settings.sms, parts.settings.home
+    smtp, press = parts.settings.smtp, parts.press()
     relay = Relay(smtp.host, smtp.port, Security(smtp.security), smtp.username, smtp.password)
-    templates = environment(home / "checkout_templates")
-    text: Channel = InboxSms(parts.inbox)
-    if sms.driver == "http":
-        text = HttpSms(Provider(sms.url, sms.fields, Encoding(sms.encoding), sms.token))
-    return [
-        ConfirmationChannel(parts.dialects, allow_loopback=parts.settings.loopback_callbacks),
-        EmailChannel("payer_mail", relay, smtp.sender, lambda: templates, parts.links.ticket, parts.press()),
-        EmailChannel("merchant_mail", relay, smtp.sender, lambda: templates, parts.links.ticket, parts.press()),
-        AlarmChannel(relay, smtp.sender),
-        SealedChannel(text, parts.seal),
-    ]
+    templates = environment(parts.settings.home / "checkout_templates")
+    for name in ("payer_mail", "merchant_mail"):
+        yield EmailChannel(name, relay, smtp.sender, lambda: templates, parts.links.ticket, press)
+    yield AlarmChannel(relay, smtp.sender)

@@ -1,6 +1,8 @@
 """The worker: carries notices out as soon as they are due, and sweeps every few seconds.
 
-Any number may run, on any number of machines: leases and compare-and-set keep them out of each other's way.
+It is two processes: one brings out codes and confirmations, the back office does the rest. Whoever waits for a code must not
+wait for the interpreter while it draws tickets or sweeps. Any number may run, on any number of machines: leases and
+compare-and-set keep them out of each other's way.
 """
 
 import logging
@@ -29,10 +31,13 @@ _SWITCH_SECONDS = 0.0005
 
 
 class Worker:
-    """One worker process."""
+    """One process of a worker.
+
+    :param checkout: what it sweeps every few seconds; none where another process does
+    """
 
     def __init__(
-        self, store: Store, checkout: Checkout, deliverer: Deliverer, bell: Bell, now: Callable[[], datetime]
+        self, store: Store, checkout: Checkout | None, deliverer: Deliverer, bell: Bell, now: Callable[[], datetime]
     ) -> None:
         self._store, self._checkout, self._deliverer, self._bell, self._now = store, checkout, deliverer, bell, now
         self._name = f"{socket.gethostname()}:{os.getpid()}"
@@ -84,17 +89,20 @@ class Worker:
     def _beat(self) -> None:
         """Say that this worker is alive, and sweep unless the last sweep still waits for a bank."""
         is_first, self._beaten_at = self._beaten_at.year == 1, self._now()
-        with self._store.transaction() as tx:
-            tx.notices.beat(self._name, self._beaten_at)
-            if is_first:
-                tx.endpoints.forget(self._beaten_at)
-        if self._sweeping is None or self._sweeping.done():
-            self._sweeping = self._sweeper.submit(self._sweep)
+        # A server is ready while somebody brings out codes: nobody can pay without.
+        if self._deliverer.brings("codes"):
+            with self._store.transaction() as tx:
+                tx.notices.beat(self._name, self._beaten_at)
+                if is_first:
+                    tx.endpoints.forget(self._beaten_at)
+        if self._checkout and (self._sweeping is None or self._sweeping.done()):
+            self._sweeping = self._sweeper.submit(_sweep, self._checkout)
 
-    def _sweep(self) -> None:
-        try:
-            self._checkout.sweep()
-        except StoreBusy:
-            log.warning("database busy; swept again later")
-        except Exception:
-            log.exception("sweep broke")
+
+def _sweep(checkout: Checkout) -> None:
+    try:
+        checkout.sweep()
+    except StoreBusy:
+        log.warning("database busy; swept again later")
+    except Exception:
+        log.exception("sweep broke")

@@ -91,7 +91,7 @@ def _stripe_turn(folder: Path, port: int) -> float:
 
 def _megabytes(site: Site) -> float:
     pids = site.guichet.pids
-    return sum(pss_megabytes(pid) for pid in (*pids("web"), *pids("worker")))
+    return sum(pss_megabytes(pid) for pid in (*pids("web"), *pids("worker"), *pids("back office")))
 
 
 def _cards_left(home: Path, database_url: str) -> set[str]:

@@ -9,7 +9,7 @@ import resource
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from gateway.audit import Auditor
+    from gateway.checkout import Checkout
     from gateway.parts import Parts
     from gateway.settings import Settings
+    from gateway.worker import Worker
 
 # Freed memory is overwritten and goes back to the system, so that card numbers do not linger in a web process. glibc's
 # per-thread cache keeps small freed blocks as they were, so there is none. All threads share one heap, since only one of
@@ -36,6 +38,9 @@ MEMORY = {
     "MALLOC_PERTURB_": "165",
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1",
 }
+
+# Of the back office: a third of the processor's time that each of the others has, while they want theirs (sched(7)).
+_NICENESS = 5
 
 home_argument = click.make_pass_decorator(Path)
 
@@ -109,7 +114,7 @@ def serve(home: Path, port: int | None, smtp_port: int | None, with_worker: bool
         app = _load(settings, demo_keys=demo_keys)
         click.echo(f"Guichet serves {settings.base_url} (Ctrl-C stops it)")
         if with_worker:
-            supervisor.start("worker", lambda: _work(settings))
+            _start_worker(supervisor, settings)
         supervisor.start("web", lambda: _serve_web(app, settings))
         supervisor.watch()
 
@@ -162,19 +167,43 @@ def _serve_web(app: "Flask", settings: "Settings") -> None:
         WebServer(app, settings).run()
 
 
-def _work(settings: "Settings") -> None:
-    from gateway.audit.book import take_note
+def _start_worker(supervisor: Supervisor, settings: "Settings") -> None:
+    """Start a worker: what somebody waits for in one process, the rest in another.
+
+    What is wrong with settings or keys is found before.
+    """
     from gateway.parts import build
+
+    parts = build(settings)
+    supervisor.start("worker", lambda: _work(parts))
+    supervisor.start("back office", lambda: _work_behind(parts))
+
+
+def _work(parts: "Parts") -> None:
+    """Bring out codes and confirmations."""
+    with _lived(parts.auditor, "worker", parts.store.engine):
+        _hand(parts, ("codes", "confirmations"), None).run()
+    parts.store.engine.dispose()
+
+
+def _work_behind(parts: "Parts") -> None:
+    """Bring out mails with their tickets, sweep, and keep the audit chain."""
+    from gateway.audit.book import take_note
+
+    # Where processors are short, pages, codes and confirmations go first.
+    os.nice(_NICENESS)
+    with parts.sealer().kept(), _lived(parts.auditor, "back office", parts.store.engine):
+        take_note(parts.store, parts.book())
+        _hand(parts, ("mails",), parts.checkout).run()
+    parts.store.engine.dispose()
+
+
+def _hand(parts: "Parts", lanes: Collection[str], checkout: "Checkout | None") -> "Worker":
     from gateway.store.wake import Bell
     from gateway.worker import Worker
 
-    parts = build(settings)
-    bell = Bell(parts.store.engine, settings.var / "wake")
-    worker = Worker(parts.store, parts.checkout, parts.deliverer(bell.ring), bell, parts.now)
-    with parts.sealer().kept(), _lived(parts.auditor, "worker", parts.store.engine):
-        take_note(parts.store, parts.book())
-        worker.run()
-    parts.store.engine.dispose()
+    bell = Bell(parts.store.engine, parts.settings.var / "wake")
+    return Worker(parts.store, checkout, parts.deliverer(bell.ring, lanes), bell, parts.now)
 
 
 @contextmanager
@@ -208,7 +237,10 @@ def _catch(settings: "Settings") -> None:
 def worker(home: Path) -> None:
     """Deliver notices and sweep; run as many as you like, on as many machines."""
     configure_logs()
-    _work(read(home))
+    settings = read(home)
+    with Supervisor() as supervisor:
+        _start_worker(supervisor, settings)
+        supervisor.watch()
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """The outbox's rows: written with the fact, claimed under a lease, kept in order per payment."""
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Row,
+    TextClause,
     TextualSelect,
     bindparam,
     case,
@@ -37,14 +39,16 @@ from gateway.store.types import UtcDateTime
 # of that run, or it would be two by two for ever. Nothing goes to an endpoint that
 # is paused; when its time is up, the oldest notice alone does and speaks for the others. What a person has sent again does
 # not wait for that. Codes know none of these rules: the newest is the one that counts, and it cannot wait. Each lane has
-# room of its own, given to the places that wait longest; a backlog for one place takes no room from another.
+# room of its own, given to the places that wait longest; a backlog for one place takes no room from another. What there is
+# no room for is not looked at.
 _CLAIM = """
 WITH waiting AS (
   SELECT id, channel, endpoint, next_at, by_hand AND tries = 0 AS is_asked_for, coalesce(lease_until > :now, false) AS is_held,
     coalesce(nullif(endpoint, ''), target) AS place,
     CASE channel WHEN 'sms' THEN 'codes' WHEN 'confirmation' THEN 'confirmations' ELSE 'mails' END AS lane,
     seq > min(seq) OVER (PARTITION BY payment_id, channel, target) AS follows
-  FROM notice WHERE state = 'new'),
+  FROM notice WHERE state = 'new' AND 0 <
+    CASE channel WHEN 'sms' THEN :codes WHEN 'confirmation' THEN :confirmations ELSE :mails END),
 counted AS (
   SELECT *, sum(CASE WHEN is_held THEN 1 ELSE 0 END) OVER (PARTITION BY lane, place) AS held FROM waiting),
 ranked AS (
@@ -77,34 +81,44 @@ _BY_ENGINE = {
     "sqlite": {"among": "IN (SELECT id FROM chosen)", "lock": ""},
 }
 
+_ADD = insert(t.notice)
 # Longer than anybody looks for a worker that is gone.
 _HEARTBEAT_KEPT = timedelta(days=1)
 # Each has an index of its own, which those that were sent are not in.
 _WATCHED = ("new", "dead")
 # A code is worthless once sent or given up: nothing of it stays.
 _KEPT_BODY = case((t.notice.c.channel == "sms", b""), else_=t.notice.c.body)
-_FINISH = (
-    update(t.notice)
-    .where(t.notice.c.id == bindparam("of"), t.notice.c.lease == bindparam("held"), t.notice.c.state == "new")
-    .values(
-        state="sent", delivered_at=bindparam("at"), last_error="", last_reply=bindparam("reply"), body=_KEPT_BODY,
-        lease="", lease_until=None,
-    )
-)  # fmt: skip
+# One statement for all that was delivered since the last time, however many: a message for each would cost as much as all else.
+_FINISH = """
+UPDATE notice SET state = 'sent', delivered_at = :at, last_error = '', last_reply = told.reply, lease = '', lease_until = NULL,
+  body = CASE channel WHEN 'sms' THEN {nothing} ELSE body END
+FROM {told} WHERE notice.id = told.id AND notice.lease = told.lease AND notice.state = 'new'
+"""
+_TOLD = {
+    "postgresql": {
+        "told": "json_to_recordset(CAST(:told AS json)) AS told(id bigint, lease text, reply text)",
+        "nothing": "CAST('' AS bytea)",
+    },
+    "sqlite": {
+        "told": "(SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.lease') AS lease, "
+        "json_extract(value, '$.reply') AS reply FROM json_each(:told)) AS told",
+        "nothing": "x''",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     """How much a claim may take.
 
-    :ivar codes, confirmations, mails: of each, as many as can be brought out abreast
+    :ivar codes, confirmations, mails: of each, as many as can be brought out abreast; none of what others bring out
     :ivar per_place: abreast to one place
     :ivar run: to one place in all, one after the other, where nothing is in the way
     """
 
-    codes: int
-    confirmations: int
-    mails: int
+    codes: int = 0
+    confirmations: int = 0
+    mails: int = 0
     per_place: int = 2
     run: int = 2
 
@@ -126,6 +140,11 @@ def _claiming(engine: str) -> TextualSelect:
     return asked.columns(*t.notice.c)
 
 
+@cache
+def _finishing(engine: str) -> TextClause:
+    return text(_FINISH.format(**_TOLD[engine])).bindparams(bindparam("at", type_=UtcDateTime()))
+
+
 class Notices:
     """Queries over ``notice`` and ``heartbeat``."""
 
@@ -134,7 +153,11 @@ class Notices:
 
     def add(self, payment_id: int, **facts: object) -> None:
         """Insert a promise to tell somebody something."""
-        self._db.execute(insert(t.notice), {"payment_id": payment_id, "state": "new", **facts})
+        self.add_all([{"payment_id": payment_id, **facts}])
+
+    def add_all(self, promises: Sequence[Mapping[str, object]]) -> None:
+        """Insert some at once."""
+        self._db.execute(_ADD, [{"state": "new", **facts} for facts in promises])
 
     def claim(self, lease: str, *, now: datetime, until: datetime, room: Room) -> list[Row[Any]]:
         """Lease to one deliverer until ``until`` what is due and there is room for, the longest due first."""
@@ -144,9 +167,9 @@ class Notices:
 
     def finish(self, delivered: Iterable[Delivered], now: datetime) -> None:
         """Mark notices delivered, each if its lease is still its deliverer's."""
-        marked = [{"of": one.notice_id, "held": one.lease, "reply": one.reply, "at": now} for one in delivered]
-        if marked:
-            self._db.execute(_FINISH, marked)
+        told = [{"id": one.notice_id, "lease": one.lease, "reply": one.reply} for one in delivered]
+        if told:
+            self._db.execute(_finishing(self._db.dialect.name), {"told": json.dumps(told), "at": now})
 
     def release(self, notice_ids: Collection[int], lease: str) -> None:
         """Give back what was claimed and not tried: due as before, and no try is lost."""

@@ -251,10 +251,10 @@ def run(house: House, examples: int) -> None:
 @pytest.mark.nightly_too
 @pytest.mark.timeout(7200)
 def test_whatever_is_asked_the_model_says_the_same(house: House) -> None:
-    run(house, scaled(25, 2000))
+    run(house, scaled(25, 500))
 
 
 @pytest.mark.nightly_too
 @pytest.mark.timeout(7200)
 def test_whatever_is_asked_the_model_says_the_same_on_postgresql(postgresql_house: House) -> None:
-    run(postgresql_house, scaled(8, 2000))
+    run(postgresql_house, scaled(8, 200))

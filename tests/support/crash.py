@@ -20,12 +20,14 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import pytest
 import requests
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.core.errors import GatewayError
 from gateway.parts import Parts, build
 from gateway.settings import load
+from tests.support.patience import be_patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Racers:
     """Processes released by one barrier, forked from a built Guichet as the web server's workers are.
 
     :param module: where the verbs to be raced are; imported once, before the fork
+    :ivar held: how many races there were
     """
 
     def __init__(self, home: Path, database_url: str, count: int, module: str) -> None:
@@ -142,17 +145,19 @@ class Racers:
         theirs = [pipe for _, pipe in pairs]
         self._nest = context.Process(target=_hatch, args=(home, database_url, self._barrier, theirs, module))
         self._nest.start()
+        self.held = 0
 
     def race(self, verb: Callable[..., object], *args: object) -> list[str]:
         """Have every process do the same thing at once; gives what each returned, or the code of its refusal.
 
         ``verb`` is called with the process's ``Parts``, its number and ``args``; it must be found by its module's name.
         """
+        self.held += 1
         for pipe in self._pipes:
             pipe.send((verb, args))
         answers = []
         for pipe in self._pipes:
-            assert pipe.poll(60), "a racer is stuck"
+            assert pipe.poll(300), "a racer is stuck"
             answers.append(pipe.recv())
         return answers
 
@@ -170,6 +175,7 @@ def _hatch(
     home: Path, database_url: str, barrier: Barrier, pipes: "list[Connection[str, object]]", module: str
 ) -> None:
     import_module(module)
+    be_patient(pytest.MonkeyPatch())
     parts = build(load(home, {"GUICHET_DATABASE_URL": database_url}))
     # Loads what is loaded at the first use of a database; no connection is carried across the fork.
     parts.faults()
@@ -189,7 +195,7 @@ def _run(parts: Parts, barrier: Barrier, pipe: "Connection[str, object]", number
     while task := pipe.recv():
         assert isinstance(task, tuple)
         verb, args = task
-        barrier.wait(60)
+        barrier.wait(300)
         try:
             answer = str(verb(parts, number, *args))
         except GatewayError as error:
@@ -253,27 +259,28 @@ class Guichet:
                 self._first.wait()
                 time.sleep(0.5)
 
-    def wait_until_ready(self, seconds: float = 90) -> None:
+    def wait_until_ready(self, seconds: float = 150) -> None:
         """Wait until it says that it can take payments."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with suppress(requests.RequestException):
-                if requests.get(f"{self.base_url}/readyz", timeout=5).status_code == 200:
+                if requests.get(f"{self.base_url}/readyz", timeout=30).status_code == 200:
                     return
             time.sleep(0.1)
         raise AssertionError(f"not ready after {seconds} s\n{self.log_path.read_text()[-4000:]}")
 
     def pids(self, what: str) -> list[int]:
-        """Find its processes: ``supervisor``, ``master``, ``web``, ``worker`` or ``catcher``."""
+        """Find its processes: ``supervisor``, ``master``, ``web``, ``worker``, ``back office`` or ``catcher``."""
         first = self._first.pid if self._first is not None else 0
         if what == "supervisor":
             return [first]
         titles = {
-            "master": "gunicorn: master", "web": "gunicorn: worker", "worker": "guichet: worker", "catcher": "guichet: catcher",
+            "master": "gunicorn: master", "web": "gunicorn: worker", "worker": "guichet: worker",
+            "back office": "guichet: back office", "catcher": "guichet: catcher",
         }  # fmt: skip
-        own = _children(first)
-        below = [*own, *(grandchild for child in own for grandchild in _children(child))]
-        return [pid for pid in below if _title(pid).startswith(titles[what])]
+        own = children(first)
+        below = [*own, *(grandchild for child in own for grandchild in children(child))]
+        return [pid for pid in below if title_of(pid).startswith(titles[what])]
 
     def kill(self, what: str, chance: random.Random) -> bool:
         """Kill one of its processes as a power cut would; false when there is none just now."""
@@ -285,14 +292,16 @@ class Guichet:
         return True
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Name the processes that one has begun."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 
 
-def _title(pid: int) -> str:
+def title_of(pid: int) -> str:
+    """Say what a process calls itself."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
