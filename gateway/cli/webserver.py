@@ -2,20 +2,26 @@
 
 import ctypes
 import gc
+import logging
 import socket
 import struct
 import sys
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from gateway import logs
 from gateway.settings import Settings
+from gateway.web import security_headers
+
+log = logging.getLogger(__name__)
 
 _THREADS = 8
 # A web process is replaced after this many requests, give or take, whatever it may still remember.
@@ -24,6 +30,14 @@ _REQUESTS_MAX = 2000
 _LESSON = 100
 # Seconds a request may take to arrive. Without an end, a handful of callers who send a byte now and then hold all threads.
 _ARRIVAL_SECONDS = 5.0
+
+# What is no request is refused with 400, unless HTTP has a closer word (RFC 9110, RFC 6585).
+_REFUSALS = {
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+}
 
 # Seconds from the moment nobody new is let in until the door is shut: more than a handshake under way takes.
 _SHUTTING_SECONDS = 0.15
@@ -57,6 +71,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # the library ships no types
             return super().handle(conn)
         finally:
             self._arriving.pop(conn, None)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's words
+        """Answer what never reached the application; gunicorn calls this.
+
+        Its own answer has none of the security headers, and repeats to the caller, and to the log, what the caller said.
+        """
+        # A header that we tried to send, and may not, is our fault.
+        is_theirs = isinstance(exc, errors.ParseException) and "Response" not in type(exc).__name__
+        status = _REFUSALS.get(type(exc), HTTPStatus.BAD_REQUEST) if is_theirs else HTTPStatus.INTERNAL_SERVER_ERROR
+        if is_theirs:
+            log.warning("not a request", extra={"reason": type(exc).__name__})
+        else:
+            log.error("a request broke", exc_info=exc)
+        with suppress(OSError):
+            client.setblocking(False)
+            client.sendall(_refusal(status, is_https=self.app.is_https))
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Take new connections or not; who stops lets in those that wait, then shuts its door.
@@ -99,6 +129,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # the library ships no types
             gc.freeze()
 
 
+def _refusal(status: HTTPStatus, *, is_https: bool) -> bytes:
+    """Write an answer in neutral words."""
+    text = f"{status.phrase}.\n"
+    headers = {
+        "Connection": "close",
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": str(len(text)),
+        **security_headers(is_https=is_https),
+    }
+    lines = (f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items()))
+    return ("\r\n".join(lines) + "\r\n\r\n" + text).encode()
+
+
 class _Arbiter(Arbiter):  # type: ignore[misc]  # the library ships no types
     """A gunicorn master that loses no connection when it stops.
 
@@ -130,6 +173,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]  # the library ships no 
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._app, self._settings = app, settings
+        self.is_https = settings.base_url.startswith("https:")
         super().__init__()
 
     def load_config(self) -> None:

@@ -59,6 +59,24 @@ def services() -> Services:
     return found
 
 
+def security_headers(*, is_https: bool, form_action: str = "'self'", opener: str = "same-origin") -> dict[str, str]:
+    """Give what every answer carries, whatever its status and whoever wrote it."""
+    https = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"} if is_https else {}
+    return {
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"font-src 'self'; connect-src 'self'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'; "
+        "require-trusted-types-for 'script'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": opener,
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": _PERMISSIONS,
+        "X-Robots-Tag": "noindex",
+        "Cache-Control": "no-store",
+        **https,
+    }
+
+
 def init_headers(app: Flask, *, is_https: bool) -> None:
     """Send the security headers on every answer, whatever its status.
 
@@ -69,24 +87,14 @@ def init_headers(app: Flask, *, is_https: bool) -> None:
     @app.after_request
     def _secure(response: Response) -> Response:
         form_action = " ".join(["'self'", *g.get("form_action", ())])
-        # A view may be stricter than this; none may be laxer (a test walks the routes).
-        response.headers.setdefault(
-            "Content-Security-Policy",
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-            f"connect-src 'self'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'; "
-            "require-trusted-types-for 'script'",
-        )
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
         # A portal that opened the page in a window of its own must see it close.
-        response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none" if g.get("is_popup") else "same-origin"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers["Permissions-Policy"] = _PERMISSIONS
-        response.headers["X-Robots-Tag"] = "noindex"
-        if is_https:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        opener = "unsafe-none" if g.get("is_popup") else "same-origin"
+        headers = security_headers(is_https=is_https, form_action=form_action, opener=opener)
+        # A view may be stricter than this; none may be laxer (a test walks the routes).
+        headers["Content-Security-Policy"] = (
+            response.headers.get("Content-Security-Policy") or headers["Content-Security-Policy"]
+        )
         if request.endpoint in ("static", "theme") and response.status_code in (200, 206, 304):
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        else:
-            response.headers["Cache-Control"] = "no-store"
+            headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        response.headers.update(headers)
         return response

@@ -3,7 +3,10 @@
 Console, foreign hosts and headers are watched in all other journeys too (``Watch``).
 """
 
+import socket
+from http.client import HTTPResponse
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -64,9 +67,33 @@ def test_every_status_carries_the_security_headers(server: Server) -> None:
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
 
 
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"GET /tell-tale HTTP/9.9\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\ntell-tale : 1\r\n\r\n", 400),
+        (b"GET /?" + b"tell-tale" * 1000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\ntell-tale: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: tell-tale\r\n\r\n", 501),
+    ],
+)
+def test_what_is_no_request_is_refused_under_the_same_headers(server: Server, said: bytes, status: int) -> None:
+    address = urlsplit(server.base_url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as line:
+        line.sendall(said)
+        answer = HTTPResponse(line)
+        answer.begin()
+        words = answer.read()
+
+    assert answer.status == status
+    assert missing_headers(dict(answer.getheaders())) == []
+    # Nor are the caller's words given back: it is nobody's page to write on.
+    assert b"tell-tale" not in words
+
+
 def ask(method: str, url: str, body: str = "") -> requests.Response:
     """Send one request on a connection of its own and follow nothing."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     with requests.Session() as session:
         session.trust_env = False
-        return session.request(method, url, data=body, headers=headers, timeout=10, allow_redirects=False)
+        return session.request(method, url, data=body, headers=headers, timeout=60, allow_redirects=False)
