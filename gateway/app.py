@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, request
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, Response, g, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.acquirers import Acquirer, cards
@@ -35,7 +36,7 @@ from gateway.web.testkit import make_testkit
 from gateway.web.theming import init_theming
 from gateway.web.tickets import tickets
 from gateway.web.verifying import verifying
-from gateway.web.visitors import SESSION_LIFE
+from gateway.web.visitors import SESSION_LIFE, SESSION_RENEWED
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ _BODY_MAX = 16 * 1024
 
 # Counted by name (RFC 9110 section 9.3, RFC 5789).
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
+
+
+class _Session(SecureCookieSession):
+    # Signed so long ago that its cookie is worth sending anew.
+    is_old = False
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -57,6 +63,24 @@ class _Sessions(SecureCookieSessionInterface):
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:  # noqa: ARG002
         """Give what the cookie is signed with; Flask calls this."""
         return self._serializer
+
+    def open_session(self, app: Flask, request: Request) -> _Session:
+        """Read the cookie; Flask calls this."""
+        cookie, now = request.cookies.get(self.get_cookie_name(app), ""), utc_now()
+        try:
+            if self._serializer is None or not cookie:
+                return _Session()
+            said, signed_at = self._serializer.loads(cookie, int(SESSION_LIFE.total_seconds()), return_timestamp=True)
+        except BadSignature:
+            return _Session()
+        session = _Session(said)
+        session.is_old = now - signed_at > SESSION_RENEWED
+        return session
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:  # noqa: ARG002
+        """Say whether the browser is sent the cookie; Flask calls this."""
+        is_old = isinstance(session, _Session) and session.is_old
+        return session.modified or (is_old and session.accessed and session.permanent)
 
 
 class _App(Flask):
@@ -158,6 +182,9 @@ def _introduce(app: Flask) -> None:
 
 
 def _measure(app: Flask) -> None:
+    # Endpoints, methods and statuses are few, and looking a counter up takes longer than counting.
+    requests, seconds = cache(REQUESTS.labels), cache(SECONDS.labels)
+
     @app.before_request
     def _start() -> None:
         g.started = monotonic()
@@ -167,6 +194,6 @@ def _measure(app: Flask) -> None:
         endpoint = request.endpoint or "none"
         # Any word may stand where a method belongs, as many as a caller likes, and a card number too.
         method = request.method if request.method in _METHODS else "other"
-        REQUESTS.labels(endpoint, method, response.status_code).inc()
-        SECONDS.labels(endpoint).observe(monotonic() - g.get("started", monotonic()))
+        requests(endpoint, method, response.status_code).inc()
+        seconds(endpoint).observe(monotonic() - g.get("started", monotonic()))
         return response

@@ -11,8 +11,6 @@ from datetime import date
 from typing import Literal
 
 from flask import request
-from flask_babel import lazy_gettext
-from flask_babel.speaklater import LazyString
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import Field, RadioField, StringField
@@ -21,9 +19,10 @@ from wtforms.validators import ValidationError
 
 from gateway.core.card import CardEntry, CardNumber, Expiry
 from gateway.core.errors import CardRefused
+from gateway.steps.phrases import Phrase, lazy_gettext
 
 # What a payer can do about each refusal; the keys are the field and rule of CardRefused.
-_ADVICE: Mapping[tuple[str, str], LazyString] = {
+_ADVICE: Mapping[tuple[str, str], Phrase] = {
     ("cc-number", "missing"): lazy_gettext("Enter the number on your card, for example 4970 1012 3456 7890."),
     ("cc-number", "not_digits"): lazy_gettext(
         "Enter only the digits of your card number, for example 4970 1012 3456 7890."
@@ -155,7 +154,7 @@ class CardForm(FlaskForm):  # type: ignore[misc]  # flask_wtf ships no types
         return str(self.email.data or "").strip()
 
     @staticmethod
-    def advice(field: str, rule: str) -> LazyString:
+    def advice(field: str, rule: str) -> Phrase:
         """Word a refusal for the page's script, which checks a field when it is left."""
         return _ADVICE[field, rule]
 
@@ -194,5 +193,5 @@ def _holds_card_details(typed: str) -> bool:
     return len(digits) >= 12 or re.fullmatch(r"\s*\d{3,4}\s*", typed, re.ASCII) is not None
 
 
-def _advice(refusal: CardRefused) -> LazyString:
+def _advice(refusal: CardRefused) -> Phrase:
     return _ADVICE.get((refusal.field, refusal.rule), _UNKNOWN_ADVICE)

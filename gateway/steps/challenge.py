@@ -5,10 +5,11 @@ Whether the code is right is for ``gateway.core.challenge``; here only what cann
 
 import re
 
-from flask_babel import lazy_gettext
 from flask_wtf import FlaskForm
 from wtforms import Field, StringField
 from wtforms.validators import ValidationError
+
+from gateway.steps.phrases import lazy_gettext
 
 # Telephones suggest "123 456", some messages write "123-456".
 _SEPARATORS = re.compile(r"[\s.\-]")

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from flask_babel import gettext as _
-
 from gateway.checkout import TimeLimit
+from gateway.steps.phrases import gettext as _
 from gateway.web import formats
 from gateway.web.rendering import page_language
 

@@ -7,12 +7,12 @@ from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 from flask import g, request
-from flask_babel import gettext as _
 
 from gateway.checkout import Situation
 from gateway.core.payment import PaymentResult
 from gateway.core.states import Status
 from gateway.dialects import Departure
+from gateway.steps.phrases import gettext as _
 from gateway.steps.review import ResultForm
 from gateway.web import services
 
@@ -83,16 +83,18 @@ def _sent_back(departure: Departure, result: PaymentResult) -> SentBack | None:
     return SentBack(departure.after_seconds, departure.message)
 
 
-def wait_until_told(payment: str) -> None:
+def wait_until_told(payment: PaymentResult) -> None:
     """Let the merchant hear of the end before the payer does, where its protocol promises so and the merchant is quick."""
     known = services()
-    dialect, ended_at = known.checkout.opening.ended(payment)
+    if not known.dialects[payment.dialect].tells_first:
+        return
+    ended_at = known.checkout.opening.ended_at(payment.id)
     is_fresh = ended_at is not None and known.now() - ended_at < timedelta(seconds=_TELLING_SECONDS)
-    if not is_fresh or not known.dialects[dialect].tells_first or not _WAITING.acquire(blocking=False):
+    if not is_fresh or not _WAITING.acquire(blocking=False):
         return
     try:
         until = monotonic() + _TELLING_SECONDS
-        while monotonic() < until and known.checkout.opening.is_being_told(payment):
+        while monotonic() < until and known.checkout.opening.is_being_told(payment.id):
             sleep(0.05)
     finally:
         _WAITING.release()

@@ -4,13 +4,13 @@ import logging
 import secrets
 
 from flask import Flask, Response, g, make_response, render_template, request
-from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError
 
 from gateway.core.errors import GatewayError, NotAuthentic, NotFound, OpenedElsewhere, RequestConflict, StoreBusy
 from gateway.core.languages import LANGUAGES, spoken
 from gateway.dialects import ErrorPage
+from gateway.steps.phrases import gettext as _
 from gateway.web import services
 from gateway.web.obstacles import obstacle_of
 from gateway.web.rendering import page_language

@@ -7,13 +7,13 @@ only a browser which was shown the page has.
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, g, redirect, render_template, session
-from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway.checkout import LinkStanding, LinkState
 from gateway.core.errors import NotFound
 from gateway.core.languages import LANGUAGES
 from gateway.core.payment import Payee, PaymentRequest
+from gateway.steps.phrases import gettext as _
 from gateway.steps.review import ReviewForm
 from gateway.web import services
 from gateway.web.errors import error_page

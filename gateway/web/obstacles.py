@@ -7,11 +7,10 @@ what went wrong; here is what that means for whoever wanted to pay.
 from dataclasses import dataclass
 from typing import Literal
 
-from flask_babel import gettext as _
-
 from gateway.core.errors import BadRequest, GatewayError, RequestConflict
 from gateway.core.payment import Payee, PaymentResult
 from gateway.core.states import MONEY, Status
+from gateway.steps.phrases import gettext as _
 from gateway.web import formats, services
 from gateway.web.rendering import page_language
 

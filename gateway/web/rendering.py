@@ -1,4 +1,4 @@
-"""How templates become pages: Jinja and Babel set up in one place, the same for the server and for tests.
+"""How templates become pages: Jinja and our words set up in one place, the same for the server and for tests.
 
 What a page says is in ``checkout_templates``; which page is due is the views' business.
 """
@@ -9,11 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from flask import Flask, g, has_request_context
-from flask_babel import Babel
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 
 from gateway.core.languages import CODES
 from gateway.core.money import Money
+from gateway.steps.phrases import SAYS
 from gateway.web import formats, scripts
 from gateway.web.files import init_files
 from gateway.web.languages import guess_language
@@ -39,10 +39,9 @@ def init_rendering(app: Flask, home: Path) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(templates / "translations")
-    Babel(app, locale_selector=page_language, default_locale=CODES[0])
     environment = _environment(app)
     environment.catalogues, environment.language = templates / "translations", page_language
+    app.extensions[SAYS] = environment.say
     app.jinja_env.globals.update(
         asset=_asset_urls(templates / "static").__getitem__,
         integrity=scripts.digests(templates).__getitem__,

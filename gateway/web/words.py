@@ -12,7 +12,7 @@ from typing import Any
 from babel.support import NullTranslations, Translations
 from flask.sansio.app import App
 from flask.templating import Environment
-from jinja2 import Template, nodes
+from jinja2 import Template, TemplateNotFound, nodes
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
@@ -31,10 +31,20 @@ class SpeakingEnvironment(Environment):
     def __init__(self, app: App, **options: Any) -> None:
         super().__init__(app, **options)
         self.spoken = cache(self._speak)
+        self._is_there = cache(self._look_for)
 
-    def get_or_select_template(self, *args: Any, **options: Any) -> Template:
+    def get_or_select_template(self, template_name_or_list: Any, *args: Any, **options: Any) -> Template:
         """Give a page in the present language; Flask calls this."""
-        return super(SpeakingEnvironment, self.spoken(self.language())).get_or_select_template(*args, **options)
+        names = template_name_or_list
+        if isinstance(names, list) and not self.auto_reload:
+            # Jinja remembers what it found, not what it missed: a merchant's own page was looked for on disk each time.
+            names = next(filter(self._is_there, names), names)
+        return super(SpeakingEnvironment, self.spoken(self.language())).get_or_select_template(names, *args, **options)
+
+    def say(self, phrase: str) -> str:
+        """Say a phrase as templates would, in the present language."""
+        words = self.spoken(self.language())._words
+        return str(words.ugettext(phrase)) if words else phrase
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """Give the names every template knows as one dictionary: Jinja's chain of two is copied key by key for each page."""
@@ -52,6 +62,12 @@ class SpeakingEnvironment(Environment):
         if self._words is not None:
             _Writer(self._words).visit(source)
         return super()._generate(source, *args, **options)
+
+    def _look_for(self, name: str) -> bool:
+        try:
+            return self.loader is not None and bool(self.loader.get_source(self, name))
+        except TemplateNotFound:
+            return False
 
 
 def _one(words: NullTranslations, phrase: str, **blanks: object) -> Markup:

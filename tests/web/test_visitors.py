@@ -1,10 +1,12 @@
 """Whose a page is, what it takes, and what each answer carries whatever its status."""
 
 import re
+import time
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from itsdangerous import TimestampSigner
 
 from gateway.app import create_app
 from gateway.parts import Parts
@@ -205,3 +207,51 @@ class TestHeaders:
         assert "Domain" not in cookies[0]
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
         assert stranger.status_code == 400
+
+
+class TestTheCookie:
+    """It is signed anew hourly, not for each answer: what is sent and when decides who loses a page."""
+
+    @pytest.mark.parametrize(("hours", "sent"), [(0, 0), (0.9, 0), (1.1, 1)])
+    def test_is_sent_anew_once_it_is_an_hour_old(
+        self, client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch, hours: float, sent: int
+    ) -> None:
+        _look_back_then(client, path, monkeypatch, hours)
+
+        again = client.get(path, headers=NAVIGATION)
+        last = client.get(path, headers=NAVIGATION)
+
+        assert (again.status_code, len(again.headers.getlist("Set-Cookie"))) == (200, sent)
+        assert last.headers.getlist("Set-Cookie") == []
+
+    def test_outlives_the_longest_page_even_if_that_was_shown_before_it_was_sent_anew(
+        self, client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _look_back_then(client, path, monkeypatch, 24.9)
+
+        assert client.get(path, headers=NAVIGATION).status_code == 200
+
+    def test_ends_a_day_and_an_hour_after_it_was_signed(
+        self, client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _look_back_then(client, path, monkeypatch, 25.1)
+
+        assert client.get(path, headers=NAVIGATION).status_code == 403
+
+    def test_is_not_sent_with_a_file_that_caches_keep(
+        self, client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _look_back_then(client, path, monkeypatch, 2)
+
+        answer = client.get("/static/checkout.css")
+
+        assert "public" in answer.headers["Cache-Control"]
+        assert "Set-Cookie" not in answer.headers
+        answer.close()
+
+
+def _look_back_then(client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
+    """Look at a page with a clock of the cookie's signer that is some hours behind."""
+    with monkeypatch.context() as then:
+        then.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time() - hours * 3600))
+        assert client.get(path, headers=NAVIGATION).headers.getlist("Set-Cookie")

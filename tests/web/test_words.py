@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, g, render_template
+from jinja2 import Environment
 
+from gateway.steps.phrases import gettext, lazy_gettext
 from gateway.web.rendering import init_rendering
 
 TEMPLATE = """{{ _("Card number") }} {{ _("100 %%") }} {{ _(word) }} {{ {"name": _("Card number")}.name }}
@@ -19,6 +21,9 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     for name in ("static", "translations", "page"):
         (folder / name).mkdir(parents=True)
     (folder / "page/words.html").write_text(TEMPLATE)
+    (folder / "page/one.html").write_text("{{ word }}")
+    (folder / "merchants/own/page").mkdir(parents=True)
+    (folder / "merchants/own/page/one.html").write_text("own")
     shipped = Path(__file__).parents[2] / "checkout_templates/translations/fr"
     (folder / "translations/fr").symlink_to(shipped)
     app = Flask("words")
@@ -58,3 +63,39 @@ def test_constant_phrases_are_looked_up_once(app: Flask, monkeypatch: pytest.Mon
     render_template("page/words.html", word="Brand of the card")
 
     assert asked == ["Brand of the card", "Pay %(amount)s"]
+
+
+@pytest.mark.usefixtures("app")
+def test_what_python_says_is_in_the_language_of_the_page() -> None:
+    later = lazy_gettext("Card number")
+    said = []
+    for g.language in ("en", "fr"):
+        said.append((str(later), gettext("Pay %(amount)s", amount="1 €"), render_template("page/one.html", word=later)))
+
+    assert said == [("Card number", "Pay 1 €", "Card number"), ("Numéro de carte", "Payer 1 €", "Numéro de carte")]
+
+
+def test_a_page_that_is_not_there_is_looked_for_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    sought: list[str] = []
+    loader = app.jinja_env.loader
+    assert loader is not None
+    get_source = loader.get_source
+
+    def look(environment: Environment, name: str) -> object:
+        sought.append(name)
+        return get_source(environment, name)
+
+    monkeypatch.setattr(loader, "get_source", look)
+
+    for g.language in ("en", "fr", "fr"):
+        render_template(["merchants/none/page/one.html", "page/one.html"], word="x")
+
+    assert sought.count("merchants/none/page/one.html") == 1
+
+
+@pytest.mark.usefixtures("app")
+def test_a_merchants_own_page_comes_first() -> None:
+    g.language = "fr"
+    own = render_template(["merchants/own/page/one.html", "page/one.html"], word="x")
+
+    assert own == "own"
