@@ -25,7 +25,7 @@ _TERM = re.compile(r"(\w+)[=<>]")
 _COLUMN = re.compile(r"\(+(\w+)\)?(?:::\w+)? (?:[=<>]|IS )")
 # Half of all rows may be one merchant's, nearly all notices were sent, and what is counted is all of these days.
 _COARSE = frozenset({"merchant_id", "dialect", "channel", "state", "status", "kind", "is_active", "at"})
-_PAGE = re.compile(r"ORDER BY \w+\.(id|n)( DESC)?\s+LIMIT")
+_PAGE = re.compile(r"ORDER BY \w+\.(id|n|audit_id)( DESC)?\s+LIMIT")
 # Indexes of what is under way: however much is stored, they hold little, and may be walked along from end to end.
 FEW = frozenset(
     {
