@@ -114,6 +114,22 @@ def _database(parts: "Parts") -> Iterator[str]:
             for setting in ("fsync", "synchronous_commit"):
                 if connection.exec_driver_sql(f"SHOW {setting}").scalar() == "off":
                     yield f"PostgreSQL has {setting} = off; an acknowledged payment could be lost"
+        yield from _sessions(engine)
+
+
+def _sessions(engine: "Engine") -> Iterator[str]:
+    """Say what stands between us and a PostgreSQL session of our own: PgBouncer may lend one for a transaction only."""
+    autonomous = engine.execution_options(isolation_level="AUTOCOMMIT")
+    asked = "SELECT pg_backend_pid()"
+    with autonomous.connect() as one, autonomous.connect() as other:
+        # Who has a session to himself keeps it, and nobody else is in it. Three times, for others may be at work.
+        pairs = {tuple(each.exec_driver_sql(asked).scalar() for each in (one, other)) for _ in range(3)}
+        for setting, least in _OF_SESSION.items():
+            said = one.exec_driver_sql(f"SELECT current_setting('{setting}', true)").scalar()
+            if said in ("", "0", None) or least not in ("", said):
+                yield f"a session begins with {setting} = {said or 'nothing'}; run examples/pgbouncer/account.sql"
+    if len(pairs) > 1 or len(set(min(pairs))) == 1:
+        yield "a pooler lends sessions for a transaction only: payments will fail; PgBouncer must have pool_mode = session"
 
 
 def _rights(parts: "Parts") -> Iterator[str]:
@@ -187,6 +203,14 @@ def _limits(parts: "Parts") -> Iterator[str]:
             for merchant, kind in tx.limits.alerts(parts.now()):
                 yield f"somebody tries out {_TRIED[kind]} at {merchant}; see docs/operations.md"
 
+
+# What every session must begin with, where no word is given any but none; a pooler may leave out that we say so.
+_OF_SESSION = {
+    "guichet.merchants": "*",
+    "lock_timeout": "",
+    "statement_timeout": "",
+    "idle_in_transaction_session_timeout": "",
+}
 
 _TRIED = {"refusals": "cards", "range": "cards of one range", "codes": "telephone numbers"}
 

@@ -72,7 +72,9 @@ class Bell:
         self._ringer.setblocking(False)
         self._url = ""
         if engine.dialect.name == "postgresql":
-            self._url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            # SQLAlchemy writes a space of a password as it is, and libpq takes no such address.
+            self._url = address.replace(" ", "%20")
         else:
             self._listen_on_socket(directory)
 

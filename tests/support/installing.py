@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 # What is sought: its name, how it is found, and how it is installed.
@@ -62,7 +63,37 @@ def install_debian(packages: list[str]) -> bool:
     print(f"installing Debian's {' and '.join(packages)}", flush=True)
     debian = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
-    return succeeds(["apt-get", "update", "-q"], debian) and succeeds(install, debian)
+    return _update_lists() and succeeds(install, debian)
+
+
+def unpack_debian(packages: list[str], folder: Path) -> None:
+    """Fetch Debian packages and unpack them into a folder, running nothing of them: installed, a server would start."""
+    if not shutil.which("apt-get"):
+        return
+    print(f"unpacking Debian's {' and '.join(packages)}", flush=True)
+    folder.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        _update_lists()
+    if succeeds(["sh", "-c", 'cd "$0" && apt-get download -q "$@"', str(folder), *packages]):
+        for package in folder.glob("*.deb"):
+            succeeds(["dpkg-deb", "--extract", str(package), str(folder)])
+
+
+def libraries_of(package: str) -> list[str]:
+    """Name the Debian packages of the libraries that one needs, but the C library: that must be the machine's own."""
+    if not shutil.which("apt-cache"):
+        return []
+    if os.geteuid() == 0:
+        _update_lists()
+    asked = ["apt-cache", "depends", "--important", package]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False).stdout
+    names = [line.split()[-1] for line in told.splitlines() if line.startswith("  Depends: lib")]
+    return [name for name in names if name != "libc6"]
+
+
+@cache
+def _update_lists() -> bool:
+    return succeeds(["apt-get", "update", "-q"], os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
 
 
 def succeeds(command: list[str], environment: dict[str, str] | None = None) -> bool:

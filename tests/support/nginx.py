@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.x509 import IPAddress
 
 from tests.support.certificates import self_signed
-from tests.support.installing import NoTool, succeeds
+from tests.support.installing import NoTool, unpack_debian
 from tests.support.server import free_ports, wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples/nginx/guichet.conf"
@@ -54,15 +54,7 @@ def nginx_path() -> str:
 
 def unpack_nginx() -> None:
     """Fetch Debian's package, and unpack it without running anything of it."""
-    if not shutil.which("apt-get"):
-        return
-    print("unpacking Debian's nginx", flush=True)
-    _UNPACKED.mkdir(exist_ok=True)
-    if os.geteuid() == 0:
-        succeeds(["apt-get", "update", "-q"])
-    if succeeds(["sh", "-c", f"cd '{_UNPACKED}' && apt-get download -q nginx"]):
-        for package in _UNPACKED.glob("nginx_*.deb"):
-            succeeds(["dpkg-deb", "--extract", str(package), str(_UNPACKED)])
+    unpack_debian(["nginx"], _UNPACKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +99,12 @@ def proxying(folder: Path, hosts: tuple[str, str], address: str = "127.0.0.1") -
         yield Proxy(f"https://{address}:{https}", certificate, folder)
     finally:
         nginx.terminate()
-        nginx.wait(10)
+        nginx.wait(60)
 
 
 def check(main: Path) -> None:
     """Have nginx judge a configuration: it must not even be warned of."""
-    judged = subprocess.run([nginx_path(), "-t", "-c", main], capture_output=True, text=True, timeout=30, check=False)
+    judged = subprocess.run([nginx_path(), "-t", "-c", main], capture_output=True, text=True, timeout=60, check=False)
     assert judged.returncode == 0, judged.stderr
     assert "[warn]" not in judged.stderr, judged.stderr
 

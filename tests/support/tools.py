@@ -1,4 +1,4 @@
-"""Where strace and nginx come from, and PHP, Node and the JavaScript verifier of confirmations, which the snippets need.
+"""Where strace, nginx and PgBouncer come from, PHP and Node, and the JavaScript verifier that the snippets need.
 
 ``python -m tests.support.tools`` finds them or installs them: Debian's packages when root, and one npm package under
 the hashes of its lock. The tests ask :func:`php_path`, :func:`node_path` and :func:`npm_folder` and skip, with the
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.installing import Finder, NoTool, install_debian, provide, succeeds
 from tests.support.nginx import nginx_path, unpack_nginx
+from tests.support.pgbouncer import pgbouncer_path, unpack_pgbouncer
 from tests.support.strace import strace_path
 
 # The oldest that run the snippets: str_contains and throw expressions, request.toArray and a global fetch.
@@ -93,6 +94,7 @@ FINDERS: tuple[Finder, ...] = (
     ("standardwebhooks", npm_folder, install_verifier),
     ("strace", strace_path, lambda: install_debian(["strace"])),
     ("nginx", nginx_path, unpack_nginx),
+    ("pgbouncer", pgbouncer_path, unpack_pgbouncer),
 )
 
 
