@@ -4,22 +4,19 @@ The floor is a Flask application of one page under the same web server and memor
 life of the web processes: the memory of all, after each batch of journeys, by least squares over the requests between.
 """
 
-import os
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench.floor import BARE_PAGE, Started, bare, started
 from bench.harness import Bench, Row, Target, Turn, row
 from bench.http import Browser
 from bench.payers import Load, pay
-from bench.site import ROOT, make_home, pss_megabytes, serving
-from gateway.cli.serving import MEMORY
+from bench.site import make_home, pss_megabytes, serving
 from gateway.clock import utc_now
 from tests.e2e.native import open_payment
 from tests.support.clock import Clock
@@ -33,8 +30,6 @@ BATCHES, JOURNEYS, WARMING = 6, 72, 2
 STARTS = 3
 _CLIENTS = 8
 _UP_SECONDS = 60.0
-_BARE_PAGE = "/p/a-token"
-_STOP_SECONDS = 45.0
 
 Samples = list[tuple[int, float]]
 
@@ -48,17 +43,20 @@ def measure(bench: Bench) -> Iterator[Row]:
         ours.work()
         # Last, or its time to pay might be over when the servers of the next measurement show it.
         path = urlsplit(open_payment(guichet.base_url, home).checkout_url).path
-    with _started(_bare(home, bench.folder), {}, _BARE_PAGE) as floor:
-        bare = _Bare(floor.port, floor.process.pid)
-        bare.work(ours.web[-1][0])
+    with bare(home, bench.folder) as floor:
+        page = _Bare(floor)
+        page.work(ours.web[-1][0])
     small = Target(at_most=70, absolute=True)
     count = len(ours.pids)
     requests = f"after {ours.web[-1][0]} requests, {ours.worker[-1][0]} payments"
-    yield row("P8", "memory of a web process", "MB", [(ours.web[-1][1] / count, bare.each)], small, requests)
-    yield row("P8", "memory of the worker", "MB", [(ours.worker[-1][1], bare.each)], small, requests)
+    yield row("P8", "memory of a web process", "MB", [(ours.web[-1][1] / count, page.each)], small, requests)
+    yield row("P8", "memory of the worker", "MB", [(ours.worker[-1][1], page.each)], small, requests)
+    # It has the PDF library and its typefaces besides.
+    yield row("P8", "memory of its back office", "MB", [(ours.back[-1][1], page.each)], Target(), requests)
     flat = Target(at_most=1, absolute=True)
-    yield _growth("growth per 1,000 requests of a web process", _slope(ours.web), _slope(bare.samples), flat)
-    yield _growth("growth per 1,000 payments of the worker", _slope(ours.worker), _slope(bare.samples), flat)
+    yield _growth("growth per 1,000 requests of a web process", _slope(ours.web), _slope(page.samples), flat)
+    both = [(count, front + back) for (count, front), (_, back) in zip(ours.worker, ours.back, strict=True)]
+    yield _growth("growth per 1,000 payments of the worker", _slope(both), _slope(page.samples), flat)
     yield from _starts(home, database, bench.folder, path)
 
 
@@ -69,10 +67,10 @@ def _starts(home: Path, database: str, folder: Path, path: str) -> Iterator[Row]
     # Whose page it is, its cookie tells: one browser looks at it each time.
     payer, reader = Browser("127.0.0.1", 0), Browser("127.0.0.1", 0)
     for _ in range(1 + STARTS):
-        with _started(_serve(home), {"GUICHET_DATABASE_URL": database}, "/readyz") as ours:
+        with started(_serve(home), {"GUICHET_DATABASE_URL": database}, "/readyz") as ours:
             our_page = _seconds_for(payer, ours.port, path)
-        with _started(_bare(home, folder), {}, _BARE_PAGE) as floor:
-            bare_page = _seconds_for(reader, floor.port, _BARE_PAGE)
+        with bare(home, folder) as floor:
+            bare_page = _seconds_for(reader, floor.port, BARE_PAGE)
         ready.append((ours.seconds, floor.seconds))
         first.append((our_page, bare_page))
     yield row("P8", "start of guichet serve to ready", "s", ready[1:], Target(at_most=2.5, absolute=True))
@@ -89,12 +87,13 @@ class _Ours:
     """A server and its payers.
 
     :ivar web: requests so far, and the memory of all web processes then
-    :ivar worker: payments so far, and the memory of the worker then
+    :ivar worker, back: payments so far, and the memory then of the worker and of its back office
     """
 
     guichet: Guichet
     web: Samples = field(default_factory=list)
     worker: Samples = field(default_factory=list)
+    back: Samples = field(default_factory=list)
     pids: tuple[int, ...] = ()
 
     def work(self) -> None:
@@ -111,27 +110,27 @@ class _Ours:
             # The worker has its last mails to send.
             time.sleep(1)
             self.web.append((requests, sum(map(pss_megabytes, self.pids))))
-            self.worker.append((batch * JOURNEYS, sum(map(pss_megabytes, guichet.pids("worker")))))
+            for samples, what in ((self.worker, "worker"), (self.back, "back office")):
+                samples.append((batch * JOURNEYS, sum(map(pss_megabytes, guichet.pids(what)))))
 
 
 @dataclass
 class _Bare:
     """The floor, and its memory after each batch of as many pages."""
 
-    port: int
-    pid: int
+    server: Started
     samples: Samples = field(default_factory=list)
     each: float = 0.0
 
     def work(self, requests: int) -> None:
         """Ask for as many pages as ours answered requests."""
-        children = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        children = self.server.children()
         for batch in range(1, BATCHES + 1):
             # A few connections at a time, as payers have, or one process would do all the work.
             for _ in range(requests // BATCHES // 8):
-                browser = Browser("127.0.0.1", self.port)
+                browser = Browser("127.0.0.1", self.server.port)
                 for _ in range(8):
-                    browser.ask("GET", _BARE_PAGE)
+                    browser.ask("GET", BARE_PAGE)
                 browser.close()
             self.samples.append((batch * (requests // BATCHES), sum(map(pss_megabytes, children))))
         self.each = self.samples[-1][1] / len(children)
@@ -141,45 +140,6 @@ def _slope(samples: Samples) -> float:
     """Fit how much memory a thousand more of them take; the first only warm up."""
     counts, sizes = zip(*samples[WARMING:], strict=True)
     return statistics.linear_regression(counts, sizes).slope * 1000
-
-
-@dataclass
-class _Start:
-    """A server that has been started, and how long it took until it answered."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-    seconds: float
-
-
-@contextmanager
-def _started(command: Callable[[int], list[str]], environ: Mapping[str, str], path: str) -> Iterator[_Start]:
-    """Start a server on a free port and wait until ``path`` is answered with 200."""
-    (port,) = free_ports(1)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GUICHET_")}
-    began = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - ours
-        command(port), cwd=ROOT, env={**kept, **MEMORY, **environ}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while not _answers(port, path):
-            if time.perf_counter() - began > _UP_SECONDS or process.poll() is not None:
-                raise RuntimeError(f"{command(port)} did not come up")
-            time.sleep(0.01)
-        yield _Start(process, port, time.perf_counter() - began)
-    finally:
-        process.terminate()
-        process.wait(_STOP_SECONDS)
-
-
-def _answers(port: int, path: str) -> bool:
-    with suppress(OSError):
-        browser = Browser("127.0.0.1", port)
-        try:
-            return browser.ask("GET", path)[0] == 200
-        finally:
-            browser.close()
-    return False
 
 
 def _seconds_for(browser: Browser, port: int, path: str) -> float:
@@ -198,7 +158,3 @@ def _serve(home: Path) -> Callable[[int], list[str]]:
         return [sys.executable, "-m", "gateway", "--home", str(home), "serve", *ports]
 
     return command
-
-
-def _bare(home: Path, folder: Path) -> Callable[[int], list[str]]:
-    return lambda port: [sys.executable, "-m", "bench.bare", str(home), str(folder), str(port)]

@@ -1,26 +1,22 @@
 """P3: what a page and a post cost the web server, beside a Flask page that shows the same text and knows nothing."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+from bench.floor import BARE_PAGE, Started, bare
 from bench.harness import Bench, Row, Target, Turn, row
 from bench.http import Browser
-from bench.site import ROOT, cpu_seconds, make_home, serving
+from bench.site import cpu_seconds, make_home, serving
 from gateway.channels.inbox import Inbox
-from gateway.cli.serving import MEMORY
 from tests.e2e.native import Opened, sign
 from tests.factories import CHALLENGE, MERCHANT
 from tests.support.crash import Guichet
-from tests.support.server import free_ports, wait_until
+from tests.support.server import wait_until
 
 TURNS = 5
 # Of each turn. The kernel tells CPU time in hundredths of a second: each kind takes some twenty or more.
@@ -45,7 +41,8 @@ def measure(bench: Bench) -> Iterator[Row]:
     with serving(home, bench.postgresql()) as guichet:
         turn = Turns(guichet, home)
         (bench.folder / "page.html").write_text(turn.as_template(), "utf-8")
-        with bare(home, bench.folder) as floor:
+        with bare(home, bench.folder) as server:
+            floor = Bare(server, Browser(_HOST, server.port, headers=_TAKES_PACKED))
             rounds = [turn.take(floor) for _ in range(1 + TURNS)][1:]
     for kind, target in KINDS.items():
         turns: list[Turn] = [(one[kind], one["floor"]) for one in rounds]
@@ -172,39 +169,15 @@ class Turns:
 class Bare:
     """The floor's server, of the same make and with the same settings of memory."""
 
-    pid: int
+    server: Started
     browser: Browser
 
     def milliseconds(self) -> float:
         """Say what one page costs it."""
-        return cost(self._cpu, [partial(ask, self.browser, "GET", "/p/a-token", 200)] * FLOOR_REQUESTS)
+        return cost(self._cpu, [partial(ask, self.browser, "GET", BARE_PAGE, 200)] * FLOOR_REQUESTS)
 
     def _cpu(self) -> float:
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return cpu_seconds(self.pid, *map(int, children))
-
-
-@contextmanager
-def bare(home: Path, folder: Path) -> Iterator[Bare]:
-    """Serve ``folder/page.html`` and nothing else."""
-    (port,) = free_ports(1)
-    command = [sys.executable, "-m", "bench.bare", str(home), str(folder), str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **MEMORY})  # noqa: S603 - ours
-    try:
-        browser = Browser(_HOST, port, headers=_TAKES_PACKED)
-        wait_until(lambda: _answers(browser))
-        yield Bare(server.pid, browser)
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _answers(browser: Browser) -> bool:
-    try:
-        return bool(ask(browser, "GET", "/p/a-token", 200))
-    except OSError:
-        browser.close()
-        return False
+        return cpu_seconds(self.server.pid, *self.server.children())
 
 
 def cost(cpu: Callable[[], float], requests: Sequence[Callable[[], object]]) -> float:
