@@ -1,6 +1,8 @@
 """What a card is: numbers in any shape, expiries in any usual shape, and nothing that shows itself."""
 
+import hmac
 from datetime import date
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,13 @@ DIGITS = st.text("0123456789", min_size=12, max_size=19)
 )
 def test_a_number_is_read_in_any_shape(typed: str) -> None:
     assert CardNumber(typed).reveal() == "4970100000000055"
+
+
+@pytest.mark.parametrize("length", [12, 19])
+def test_the_shortest_and_the_longest_number_are_read(length: int) -> None:
+    card = CardNumber("4" * length)
+
+    assert (card.reveal(), card.bin, card.last4) == ("4" * length, "444444", "4444")
 
 
 @pytest.mark.parametrize(
@@ -57,14 +66,28 @@ def test_the_first_digits_tell_the_brand(digits: str, scheme: str) -> None:
     assert scheme_of(digits) == scheme
 
 
+def test_a_card_and_its_range_are_told_apart_under_a_key() -> None:
+    card, key = CardNumber("4970 1000 0000 0055"), b"k" * 32
+
+    assert card.identity(key) == hmac.new(key, b"card 4970100000000055", sha256).digest()
+    assert card.range_identity(key) == hmac.new(key, b"range 49701000", sha256).digest()
+
+
 def test_the_check_digit_of_iso_7812() -> None:
     assert luhn_valid("4242424242424242")
     assert not luhn_valid("4242424242424241")
 
 
-@pytest.mark.parametrize("typed", ["01/27", "1/27", "0127", "01-2027", "01 27", "01.27", "012027", " 01 / 27 "])
+@pytest.mark.parametrize(
+    "typed",
+    ["01/27", "1/27", "0127", "01-2027", "01 27", "01.27", "012027", " 01 / 27 ", "2027-01", "2027/1", "2027 . 01"],
+)
 def test_an_expiry_is_read_in_any_usual_shape(typed: str) -> None:
     assert Expiry.parse(typed) == Expiry(2027, 1)
+
+
+def test_two_digits_are_a_year_of_this_century() -> None:
+    assert [Expiry.parse(f"12/{year}") for year in ("00", "99")] == [Expiry(2000, 12), Expiry(2099, 12)]
 
 
 def test_the_year_has_twelve_months() -> None:
@@ -74,7 +97,8 @@ def test_the_year_has_twelve_months() -> None:
 @pytest.mark.parametrize(
     ("typed", "rule"),
     [("", "missing"), ("13/27", "month"), ("00/27", "month"), ("janvier", "format"), ("1/2", "format"),
-     ("\u0660\u0661/\u0662\u0667", "format"), ("\u0660\u0661\u0662\u0667", "format")],
+     ("\u0660\u0661/\u0662\u0667", "format"), ("\u0660\u0661\u0662\u0667", "format"),
+     ("\u0662\u0660\u0662\u0667-01", "format")],
 )  # fmt: skip
 def test_what_is_no_expiry_is_refused_by_its_rule(typed: str, rule: str) -> None:
     with pytest.raises(CardRefused) as refusal:
@@ -94,6 +118,7 @@ def test_a_card_is_good_until_the_last_day_of_its_month() -> None:
         ("4242424242424242", "1234", "length"),
         ("378282246310005", "123", "length"),
         ("4242424242424242", "12a", "format"),
+        ("4242424242424242", "\u0661\u0662\u0663", "format"),
         ("4242424242424242", "", "missing"),
     ],
 )

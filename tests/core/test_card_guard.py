@@ -21,6 +21,10 @@ BACK = "http://127.0.0.1:8001/back"
         "carte\u00a0: 4970\u202f1051\u202f9190\u202f9006",
         "４９７０１０５１９１９０９００６",
         "378282246310005",
+        "4970105191909000011",
+        "675900001230",
+        "le 21112026 4970 1051 9190 9006",
+        "1234567890 12 4970 1051 9190 9006",
     ],
 )
 def test_a_card_number_is_found_in_any_shape(text: str) -> None:
@@ -58,6 +62,11 @@ def test_a_request_with_a_card_number_in_a_free_text_asks_to_keep_it(changes: di
 
 def test_an_address_ends_where_the_next_value_of_a_query_begins() -> None:
     assert asks_to_keep_a_card(a_request(wire={"query": f"urlretour=http%3A%2F%2F127.0.0.1%2F&arg1={NUMBER}"}))
+
+
+@pytest.mark.parametrize("changes", [{"label": f"{NUMBER}{BACK}"}, {"wire": {"back": f"{NUMBER}{BACK}"}}])
+def test_an_address_hides_no_number_it_was_written_against(changes: dict[str, object]) -> None:
+    assert asks_to_keep_a_card(a_request(**changes))
 
 
 @pytest.mark.parametrize("reference", ["7", "19", "0", "4970"])

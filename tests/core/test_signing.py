@@ -65,7 +65,9 @@ def test_a_secret_reads_back_as_it_was_written(secret: bytes) -> None:
     assert read_secret(write_secret(secret)) == secret
 
 
-@pytest.mark.parametrize("text", ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!!"])
+@pytest.mark.parametrize(
+    "text", ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!!", f"{PUBLISHED_SECRET}!"]
+)
 def test_a_text_that_is_no_secret_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="confirmation secret"):
         read_secret(text)

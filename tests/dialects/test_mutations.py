@@ -118,7 +118,7 @@ def outcome(dialect: Dialect, call: HttpCall, parts: Parts) -> Open | None:
 
 
 @pytest.mark.nightly_too
-@pytest.mark.timeout(scaled(60, 1200))
+@pytest.mark.timeout(scaled(400, 1200))
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_damaged_request_is_refused_or_means_the_same(parts: Parts, name: str) -> None:

@@ -163,7 +163,7 @@ def opens(dialect: NativeDialect, token: str | bytes) -> bool:
 
 
 @pytest.mark.nightly_too
-@pytest.mark.timeout(scaled(120, 3600))
+@pytest.mark.timeout(scaled(400, 3600))
 def test_no_altered_bit_opens_a_payment(dialect: NativeDialect, signers: Mapping[str, Signer]) -> None:
     count, variants, survivors = scaled(2, 20), 0, list[tuple[int, int, int]]()
     for number in range(count):

@@ -133,6 +133,45 @@ def test_the_developer_is_told_why_and_never_the_key(user: str, key: str, cause:
     assert "something-else" not in told
 
 
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("", "credentials_missing"), ("Bearer MTIz", "credentials_missing"), ("Basic ????", "credentials_malformed"),
+        (basic("x" * 50, "y"), "bad_credentials"), (basic("1234567890", "y").replace("Basic", "BASIC"), "bad_credentials"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_how_to_ask_and_how_it_came(header: str, code: str) -> None:
+    with pytest.raises(NotAuthentic) as caught:
+        a_dialect().read(HttpCall("POST", WEB, headers={"authorization": header}), NOW)
+
+    assert (caught.value.code, caught.value.fix) == (code, "send HTTP Basic with the merchant id and the access key")
+
+
+@pytest.mark.parametrize(
+    ("user", "key", "received", "cause"),
+    [
+        ("0" * 50 + "1234567890", "DJMESHXYou6LmjQFdH", "0" * 40 + ":...", "The mistake is: id with leading zeros."),
+        ("DJMESHXYou6LmjQFdH", "1234567890", "<a merchant's key>:...", "The mistake is: id and key exchanged."),
+        ("01234567890 ", "other", "01234567890 :...", "The merchant id is right, the access key is another."),
+    ],
+)
+def test_the_diagnosis_is_whole(user: str, key: str, received: str, cause: str) -> None:
+    with pytest.raises(NotAuthentic) as caught:
+        a_dialect().read(HttpCall("POST", WEB, headers={"authorization": basic(user, key)}), NOW)
+
+    told = caught.value.diagnosis
+    assert dict(told) == {
+        "dialect": "payline",
+        "merchant": told["merchant"],
+        "signed": "nothing: HTTP Basic carries <merchant id>:<access key> in base64",
+        "expected": "1234567890:<the access key>",
+        "received": received,
+        "first_difference": "",
+        "cause": cause,
+        "tried": "spaces around a value, id and key exchanged, key in other case, id with leading zeros",
+    }
+
+
 def test_a_production_merchant_s_refusal_is_not_explained() -> None:
     dialect = a_dialect(mode="production")
 

@@ -212,11 +212,11 @@ def test_included_files_are_not_read() -> None:
     ids=["elements", "attributes"],
 )
 def test_a_mebibyte_of_anything_is_read_at_once(body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
 
     soap.parse(body)
 
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5  # of its own, whatever else the machine does
 
 
 def test_an_envelope_is_written_to_the_byte() -> None:

@@ -216,6 +216,22 @@ def test_a_key_never_shows_itself() -> None:
     assert repr(MerchantKey.read(DEMO_KEY)) == "MerchantKey()"
 
 
+def test_each_usual_misuse_of_a_key_has_its_signature_and_its_name() -> None:
+    digits = "".join(DEMO_KEY.split()).lower()
+    spaced = bytes.fromhex(digits).hex(" ")
+    key, text = MerchantKey.read(DEMO_KEY), "hex text of the key used as the key"
+
+    def by(misused: bytes) -> str:
+        return hmac.new(misused, b"coin", hashlib.sha1).hexdigest().upper()
+
+    assert list(key.mistaken(b"coin")) == [
+        ("key used without deciphering it", by(bytes.fromhex(digits))),
+        ("all 24 deciphered bytes used as the key", by(key.secret + key.secret[:4])),
+        *[(text, by(written.encode())) for written in (digits, digits.upper(), spaced, spaced.upper())],
+        ("deciphered key used as hex text", by(key.secret.hex().encode())),
+    ]
+
+
 def test_a_key_of_another_length_is_not_issued() -> None:
     with pytest.raises(ValueError, match="20 bytes"):
         issue_key(b"short")
@@ -1004,6 +1020,8 @@ def test_the_remote_signer_gives_an_address_between_apostrophes() -> None:
     command = read(urlencode({**SEVEN, "arg1": "l'an"}), path="/cgi-bin/hmac_001.exe")
 
     assert isinstance(command, Say)
+    plain = {"Content-Type": "text/plain; charset=us-ascii", "Cache-Control": "no-store"}
+    assert (command.reply.status, command.reply.headers) == (200, plain)
     line = command.reply.body.decode().splitlines()[0]
     url = re.sub(r"<[^>]*>", "", line[:2048]).split("'")[1]
     assert url.startswith(ORIGIN + ENTRY + "?siret=00000000000001-01&reference=ali20090528102502&")

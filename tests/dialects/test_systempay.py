@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import (
     BadRequest,
     DeliveryFailed,
+    Fault,
     GatewayError,
     NotAuthentic,
     NotFound,
@@ -32,6 +33,7 @@ from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import ErrorPage, House, HttpCall, HttpReply, Open, Say, Try
 from gateway.dialects.systempay import SystempayDialect
 from gateway.dialects.systempay.fields import RULES
+from gateway.dialects.systempay.proof import form_error
 from gateway.dialects.systempay.results import AUTH_RESULTS
 from gateway.dialects.systempay.schedule import read_plan
 from gateway.dialects.systempay.signature import kr_hash, sign
@@ -851,6 +853,46 @@ def test_refusals_are_pages_with_their_form_error(error: GatewayError, status: i
 
     assert isinstance(page, ErrorPage)
     assert (page.status, page.code, page.headers["X-Form-Error"]) == (status, code, code)
+
+
+DIAGNOSIS = {
+    "cause": "a",
+    "signed": "b",
+    "expected": "c",
+    "received": "d",
+    "first_difference": "e",
+    "tried": "f",
+    "x": "g",
+}
+FAULTS = (
+    Fault("/vads_amount", "09", "say how much"),
+    Fault("", "99", "send a form"),
+    Fault("/vads_cust", "09", "less"),
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "text"),
+    [
+        (BadRequest(FAULTS), "09,99", "vads_amount (09): say how much\nform (99): send a form\nvads_cust (09): less"),
+        (NotAuthentic("bad_signature", "sign"), "00", "sign"),
+        (NotAuthentic("bad_signature", "sign", {"cause": "a", "signed": ""}), "00", "cause: a"),
+        (
+            NotAuthentic("bad_signature", "sign", DIAGNOSIS), "00",
+            "cause: a\nsigned: b\nexpected: c\nreceived: d\nfirst_difference: e\ntried: f",
+        ),
+        (
+            RequestConflict("jti_reused", "x"), "03",
+            "vads_trans_id (03): used on this UTC day already with other fields, whatever its case; draw a new one",
+        ),
+        (RequestConflict("debt_already_paid", "paid"), "13", "paid"),
+        (RequestConflict("suspended", "wait"), "99", "wait"),
+        (StoreBusy("busy"), "96", "busy"),
+        (NotFound("no"), "99", "no"),
+    ],
+)  # fmt: skip
+def test_a_form_error_has_its_number_and_its_words(error: GatewayError, number: str, text: str) -> None:
+    assert form_error(error) == (number, text)
 
 
 def test_a_strict_shop_answers_400() -> None:
