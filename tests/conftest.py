@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -17,11 +18,24 @@ from gateway.settings import Settings, load
 from gateway.store import open_engine
 from gateway.web.rendering import init_rendering
 from tests.support.clock import Clock
+from tests.support.patience import be_patient
 from tests.support.postgres import drop_database, fresh_database, start_postgres
 
 ROOT = Path(__file__).parents[1]
 ORIGIN = "http://127.0.0.1:8000"
 _SERVER = "TEST_POSTGRES_SERVER"
+
+# Fixtures that begin with starting a program which needs seconds by itself.
+_STARTED = {
+    *("arena", "bank_process", "browser", "guichet", "house", "live"),
+    *("proxy", "racers", "server", "soap", "stage", "theatre"),
+}
+
+# How long one example takes, or is thought up, is the machine's; Hypothesis would fail a test for a fifth of a second.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,6 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
     server = start_postgres()
     os.environ[_SERVER] = server.url
     config.add_cleanup(server.stop)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what may be the first to start a server, or a browser, the time that this takes beside everything else."""
+    for item in items:
+        slow = _STARTED.intersection(getattr(item, "fixturenames", ()))
+        if slow and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +136,12 @@ def drawing() -> Flask:
     app.config.update(SECRET_KEY="a test key")
     init_rendering(app, ROOT)
     return app
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nobody sent away who waits for a database; a file whose tests are about just that has its own."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

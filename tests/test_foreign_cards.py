@@ -34,7 +34,7 @@ def a_stranger(chance: random.Random) -> str:
 
 @_ON_SQLITE
 @pytest.mark.nightly_too
-@pytest.mark.timeout(scaled(120, 1800))
+@pytest.mark.timeout(scaled(400, 1800))
 def test_the_simulated_bank_takes_its_published_cards_only(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
     table = cards.load(parts.settings.home / "config/test_cards.toml")
     published = {card.number for _, all_ in table.published() for card in all_}

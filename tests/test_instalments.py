@@ -516,7 +516,7 @@ class TestDeath:
 
         sweeper = multiprocessing.get_context("fork").Process(target=die_asking, args=(parts, has_decided))
         sweeper.start()
-        sweeper.join(30)
+        sweeper.join(60)
 
         assert sweeper.exitcode == -signal.SIGKILL
         assert states(parts, purchase) == ["working", "planned"]

@@ -181,7 +181,7 @@ def test_a_card_entered_while_the_merchant_cancels_comes_too_late(
 
     def slow_enrol(*args: object, **options: object) -> object:
         entering.set()
-        cancelled.wait(10)
+        cancelled.wait(60)
         return enrol(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(bank, "enrol", slow_enrol)
@@ -195,10 +195,10 @@ def test_a_card_entered_while_the_merchant_cancels_comes_too_late(
 
     payer = threading.Thread(target=enter_late)
     payer.start()
-    entering.wait(10)
+    entering.wait(60)
     parts.checkout.refunding.cancel(Cancel(Which(payment=payment.id), Signed("mairie-demo", "cancel-1", "d")), "native")
     cancelled.set()
-    payer.join(10)
+    payer.join(60)
 
     assert len(refused) == 1
     assert told(parts, payment).attempts == ()
@@ -211,14 +211,14 @@ def test_the_same_refund_at_once_is_taken_once_and_answered_alike(parts: Parts) 
     start = threading.Barrier(4)
 
     def ask() -> None:
-        start.wait(10)
+        start.wait(60)
         answers.append(parts.checkout.refunding.refund(a_refund(paid, 1000), "native"))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert len(answers) == 4
     assert told(parts, paid).refunded_cents == 1000

@@ -104,13 +104,13 @@ def _newest_order(portal: str) -> str:
 
 def _wait_for_confirmation(portal: str, reference: str) -> None:
     base = portal.rpartition("/")[0]
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         told = requests.get(f"{base}/api/payments/{reference}", timeout=10)
         if told.ok and any(e["type"] == "payment.succeeded" and e["verified"] for e in told.json()["events"]):
             return
         time.sleep(0.05)
-    raise JourneyFailed(f"the portal did not receive a verified confirmation of {reference} within 15 s")
+    raise JourneyFailed(f"the portal did not receive a verified confirmation of {reference} within 60 s")
 
 
 def _keep_tickets(settings: Settings, payer: Payer, payment: str) -> list[Path]:

@@ -9,7 +9,7 @@ import requests
 
 from gateway.core.errors import GatewayError
 
-_TIMEOUT = 15
+_TIMEOUT = 30
 
 
 class JourneyFailed(GatewayError):
@@ -86,7 +86,7 @@ class Payer:
             return str(message["code"])
         raise JourneyFailed("no SMS")
 
-    def wait_for(self, kind: str, payment: str, count: int, seconds: float = 15) -> list[dict[str, object]]:
+    def wait_for(self, kind: str, payment: str, count: int, seconds: float = 60) -> list[dict[str, object]]:
         """Wait until the test inbox holds ``count`` messages of a kind for a payment; newest first."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -392,12 +392,12 @@ def test_later_instalments_are_refused_as_their_card_asks(bank: Acquirer, op: st
 
 def kill_once(bank_process: BankProcess, key: str, *, written: bool) -> RemoteAcquirer:
     """Kill the bank in the middle of an authorisation, then start it again over the same file."""
-    bank = RemoteAcquirer(bank_process.url, deadlines=Deadlines(answer_seconds=60))
+    bank = RemoteAcquirer(bank_process.url, deadlines=Deadlines(answer_seconds=120))
     token = enrol(bank, "", key).token
     own_book = Simulator(bank_process.book_path, TABLE, now=lambda: NOON)
     with ThreadPoolExecutor(1) as threads:
         lost = threads.submit(bank.authorise, token, TEN_EUROS, op_id="auth", scheme="visa", authentication="")
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while time.monotonic() < until and bool(own_book.book()) != written:
             time.sleep(0.02)
         if not written:

@@ -119,7 +119,7 @@ def test_a_silent_receiver_is_given_up_in_time(parts: Parts, notice: Notice, mon
 
     class Silent(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            given_up.wait(10)
+            given_up.wait(60)
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -158,7 +158,7 @@ def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Notice, monkeypa
     with pytest.raises(DeliveryFailed):
         channel.deliver(local, datetime.now(UTC))
 
-    assert monotonic() - began < 5
+    assert monotonic() - began < 30
     cut_off.set()
     server.shutdown()
     server.server_close()

@@ -5,7 +5,6 @@ import os
 import signal
 import smtplib
 import socket
-import threading
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -16,6 +15,7 @@ from gateway.channels import catcher, inbox
 from gateway.channels.catcher import Catcher
 from gateway.channels.inbox import Inbox
 from gateway.core.errors import NotFound
+from tests.support.server import free_ports, wait_until
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 CODE_SMS = "123456 : votre code pour payer 35,60 EUR à Mairie.\n\n@guichet.example #123456"
@@ -197,7 +197,7 @@ def test_a_second_search_reads_only_what_it_shows(tmp_path: Path, monkeypatch: p
 
 
 def test_the_catcher_keeps_what_it_is_sent(box: Inbox) -> None:
-    with Catcher("127.0.0.1", 0, box) as caught, smtplib.SMTP("127.0.0.1", caught.port, timeout=5) as smtp:
+    with Catcher("127.0.0.1", 0, box) as caught, smtplib.SMTP("127.0.0.1", caught.port, timeout=60) as smtp:
         smtp.sendmail("g@guichet.example", ["parent@wanadoo.example"], written_mail())
 
     assert [message.subject for message in box.messages()] == ["Paiement réglé"]
@@ -209,25 +209,24 @@ def test_a_busy_port_is_an_error(box: Inbox) -> None:
 
 
 def test_the_catcher_process_ends_cleanly_when_told_to(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     process = multiprocessing.get_context("spawn").Process(target=catcher.run, args=("127.0.0.1", port, tmp_path))
     process.start()
     wait_for_port(port)
 
     assert process.pid is not None
     os.kill(process.pid, signal.SIGTERM)
-    process.join(10)
+    process.join(60)
 
     assert process.exitcode == 0
 
 
 def wait_for_port(port: int) -> None:
-    pause = threading.Event()
-    for _ in range(200):
+    def answers() -> bool:
         try:
-            with smtplib.SMTP("127.0.0.1", port, timeout=5):
-                return
+            with smtplib.SMTP("127.0.0.1", port, timeout=60):
+                return True
         except OSError:
-            pause.wait(0.05)
-    pytest.fail("the catcher did not start")
+            return False
+
+    wait_until(answers)

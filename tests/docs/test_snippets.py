@@ -96,7 +96,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     kept = {name: value for name, value in headers.items() if name.startswith(("webhook-", "content-type"))}
     with requests.Session() as session:
         session.trust_env = False
-        return session.post(url, data=body, headers=kept, timeout=10).status_code
+        return session.post(url, data=body, headers=kept, timeout=60).status_code
 
 
 def program(extension: str) -> str:
@@ -129,7 +129,7 @@ def environment(live: Server, portal: str) -> dict[str, str]:
 def sign(live: Server, extension: str, portal: str, reference: str) -> subprocess.CompletedProcess[str]:
     words = [program(extension), str(SNIPPETS / f"sign_request.{extension}"), reference]
     return subprocess.run(
-        words, env=environment(live, portal), capture_output=True, text=True, timeout=60, check=False
+        words, env=environment(live, portal), capture_output=True, text=True, timeout=100, check=False
     )  # fmt: skip
 
 
@@ -149,11 +149,11 @@ def receiving(live: Server, extension: str, log: Path) -> Iterator[str]:
         receiver = subprocess.Popen(words, env=told, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         url = f"http://127.0.0.1:{port}/confirmations"
         try:
-            wait_until(lambda: _answers(url), 30)
+            wait_until(lambda: _answers(url), 90)
             yield url
         finally:
             receiver.terminate()
-            receiver.wait(20)
+            receiver.wait(60)
 
 
 def _answers(url: str) -> bool:
@@ -281,6 +281,6 @@ def _javascript(folder: Path, live: Server, body: bytes, headers: Mapping[str, s
     told = environment(live, "") | {"NODE_PATH": str(folder)}
     given = json.dumps([dict(headers), body.decode()])
     done = subprocess.run(
-        [program("mjs"), "-e", script], env=told, input=given, capture_output=True, text=True, timeout=60, check=True
+        [program("mjs"), "-e", script], env=told, input=given, capture_output=True, text=True, timeout=100, check=True
     )
     return done.stdout.strip()

@@ -46,7 +46,7 @@ def open_payment(base_url: str, home: Path, **claims: object) -> Opened:
             f"{base_url}/v1/payments",
             data=sign(home, {"iss": MERCHANT, "aud": base_url, **asked}),
             headers={"Content-Type": "application/jose"},
-            timeout=10,
+            timeout=60,
         )
     assert reply.status_code == 201, reply.text
     told = reply.json()
@@ -59,7 +59,7 @@ def attempts_of(base_url: str, home: Path, payment: str) -> list[str]:
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": f"Bearer {api_key}"}
-        told = session.get(f"{base_url}/v1/payments/{payment}", headers=headers, timeout=10).json()
+        told = session.get(f"{base_url}/v1/payments/{payment}", headers=headers, timeout=60).json()
     return [str(attempt["status"]) for attempt in told["attempts"]]
 
 

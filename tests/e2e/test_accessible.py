@@ -20,7 +20,7 @@ from tests.support.pages import STATES, no_shop, templates, with_more_payees
 from tests.support.scale import scaled
 from tests.support.theatre import Theatre
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(scaled(120, 3600))]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(scaled(600, 3600))]
 
 ROOT = Path(__file__).parents[2]
 Look = tuple[int, Literal["light", "dark"]]

@@ -20,6 +20,12 @@ LISTEN = """() => {
 }"""
 
 
+def stop_clock(payer: Payer, theatre: Theatre, fast_by: timedelta = timedelta()) -> None:
+    """Have the browser's clock, too, stand still until it is moved; it stops a moment ahead, where time has not yet come."""
+    payer.page.clock.install(time=theatre.clock.now() + fast_by)
+    payer.page.clock.pause_at(theatre.clock.now() + fast_by + timedelta(seconds=1))
+
+
 def pass_minutes(payer: Payer, theatre: Theatre, minutes: float) -> None:
     """Let as much time pass in the house as before the browser."""
     theatre.clock.advance(minutes=minutes)
@@ -31,7 +37,7 @@ def test_the_end_is_announced_at_five_two_and_one_minute_and_put_off_by_one_pres
 ) -> None:
     payer = new_payer(theatre)
     # The payer's own clock is wrong by a day; what counts is what the server says is left.
-    payer.page.clock.install(time=theatre.clock.now() + timedelta(days=1))
+    stop_clock(payer, theatre, timedelta(days=1))
     payer.page.goto(theatre.open())
     payer.page.evaluate(LISTEN)
     until, warning = payer.page.locator(".deadline"), payer.page.locator(".time-left")
@@ -118,7 +124,7 @@ def test_the_code_page_gives_more_time_to_pay_not_to_the_code(new_payer: NewPaye
 
 def test_a_page_left_alone_says_by_itself_that_it_is_over(new_payer: NewPayer, theatre: Theatre) -> None:
     payer = new_payer(theatre)
-    payer.page.clock.install(time=theatre.clock.now())
+    stop_clock(payer, theatre)
     payer.page.goto(theatre.open())
     payer.expect("card")
 

@@ -8,13 +8,14 @@ import requests
 from playwright.sync_api import BrowserType
 
 from gateway.clock import utc_now
+from tests.e2e.conftest import WAIT_MS
 from tests.support.browser import launch_flags
 from tests.support.clock import Clock
 from tests.support.portal import Portal
 from tests.support.server import Server
 from tests.support.traces import CODES, foreign_numbers, search
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 STORES = """async () => JSON.stringify([{...localStorage}, {...sessionStorage}, await indexedDB.databases(),
   await caches.keys(), document.cookie, history.state])"""
@@ -26,7 +27,7 @@ def checkout(server: Server) -> str:
         f"{server.base_url}/v1/payments",
         data=portal.request(Clock(utc_now())),
         headers={"Content-Type": "application/jose"},
-        timeout=20,
+        timeout=60,
     )
     return str(answer.json()["checkout_url"])
 
@@ -37,6 +38,7 @@ def test_a_browser_keeps_nothing_of_a_card(
     typed, misplaced, left, planted = foreign_numbers(4)
     page_url, profile = checkout(server), tmp_path / "profile"
     context = chromium.launch_persistent_context(profile, executable_path=program, args=launch_flags())
+    context.set_default_timeout(WAIT_MS)
     try:
         page = context.new_page()
         page.goto(page_url)

@@ -99,7 +99,7 @@ def ask(
     with requests.Session() as session:
         session.trust_env = False
         reply = session.request(
-            verb, proxy.base_url + path, data=body, headers=headers, verify=str(proxy.certificate), timeout=10
+            verb, proxy.base_url + path, data=body, headers=headers, verify=str(proxy.certificate), timeout=60
         )
     return reply.status_code
 

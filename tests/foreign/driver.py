@@ -12,7 +12,7 @@ DRIVERS = Path(__file__).parent / "drivers"
 
 # Covers the start of an interpreter and the loading of a WSDL beside a whole suite; then the driver is ended, so that
 # reading its answer fails.
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 100
 
 
 class Failed(Exception):

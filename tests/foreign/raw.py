@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
-_TIMEOUT_SECONDS = 15
+_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)

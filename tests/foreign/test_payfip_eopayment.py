@@ -162,7 +162,7 @@ def command_line(server: Server, home: Path, *words: str) -> str:
         f"{server.base_url}/tpa/services/securite?wsdl",
         *words,
     ]
-    told = subprocess.run(command, env=clean(home), capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(command, env=clean(home), capture_output=True, text=True, timeout=100, check=False)
     assert told.returncode == 0, told.stderr
     return told.stdout
 

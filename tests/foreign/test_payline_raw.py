@@ -176,7 +176,7 @@ def test_the_page_speaks_the_browser_s_language_when_the_merchant_names_none(
 
     with requests.Session() as browser:
         browser.trust_env = False
-        page = browser.get(opened["redirectURL"], headers={"Accept-Language": liked}, timeout=10)
+        page = browser.get(opened["redirectURL"], headers={"Accept-Language": liked}, timeout=60)
 
     assert f'<html lang="{spoken}"' in page.text
 

@@ -212,7 +212,7 @@ def test_an_order_is_paid_once(store: Store, shop: Shop, person: Person) -> None
     person.pay(come(person, store.request(orderid=order)), ACCEPTED)
 
     again = store.request(orderid=order)
-    reply = requests.post(again["url"], data=again["fields"], timeout=15)
+    reply = requests.post(again["url"], data=again["fields"], timeout=60)
 
     assert (reply.status_code, reply.headers["X-Form-Error"]) == (200, "13")
     assert len(shop.on("/ipn")) == 1
@@ -223,7 +223,7 @@ def test_a_form_may_come_by_get_or_in_parts(store: Store, person: Person) -> Non
 
     page = person.open(requests.Request("GET", by_get["url"], params=by_get["fields"]).prepare().url or "")
     parts = {name: (None, value) for name, value in in_parts["fields"].items()}
-    reply = requests.post(in_parts["url"], files=parts, timeout=15)
+    reply = requests.post(in_parts["url"], files=parts, timeout=60)
 
     assert page.name == "card"
     assert (reply.status_code, 'data-page="card"' in reply.text) == (200, True)
@@ -240,7 +240,7 @@ def test_a_form_may_come_by_get_or_in_parts(store: Store, person: Person) -> Non
 def test_an_altered_form_opens_nothing(store: Store, changes: dict[str, str], code: str) -> None:
     asked = store.request()
 
-    reply = requests.post(asked["url"], data={**asked["fields"], **changes}, timeout=15)
+    reply = requests.post(asked["url"], data={**asked["fields"], **changes}, timeout=60)
 
     assert (reply.status_code, reply.headers["X-Form-Error"]) == (200, code)
     assert 'data-page="error"' in reply.text

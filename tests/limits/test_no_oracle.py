@@ -98,7 +98,7 @@ class Bot:
 
 
 @pytest.mark.nightly_too
-@pytest.mark.timeout(scaled(120, 3600))
+@pytest.mark.timeout(scaled(600, 3600))
 @pytest.mark.parametrize(
     ("database_url", "hours"), [("sqlite", hours) for hours in scaled([2], [2, 24])], indirect=["database_url"]
 )

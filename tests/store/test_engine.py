@@ -1,14 +1,22 @@
 """What each database promises before money is entrusted to it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import event, text
 
 from gateway.core.errors import StoreBusy
+from gateway.core.states import Status
 from gateway.parts import Parts
 from gateway.store import open_engine
 from tests.factories import open_payment
+from tests.support.patience import be_patient
+
+
+@pytest.fixture(autouse=True)
+def unhurried() -> None:
+    """Leave the product its own patience."""
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -61,7 +69,10 @@ def test_a_session_that_is_silent_is_not_asked_whether_it_lives(parts: Parts, mo
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_threads_of_one_process_write_to_sqlite_one_after_the_other(parts: Parts) -> None:
+def test_threads_of_one_process_write_to_sqlite_one_after_the_other(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient(monkeypatch)
     engine = parts.store.engine
     engine.dispose()
     # SQLite itself waits for nobody now: who meets another writer in the file is sent away.
@@ -78,7 +89,7 @@ def test_a_thread_that_waits_too_long_for_its_turn_is_told_so(parts: Parts, monk
     monkeypatch.setattr("gateway.store.BUSY_SECONDS", 0.05)
 
     with ThreadPoolExecutor(1) as another, parts.store.transaction():
-        refused = another.submit(open_payment, parts).exception(10)
+        refused = another.submit(open_payment, parts).exception(60)
 
     assert isinstance(refused, StoreBusy)
     assert open_payment(parts).status == "opened"
@@ -102,3 +113,23 @@ def test_who_waits_for_another_process_looks_often(parts: Parts, monkeypatch: py
     assert open_payment(parts).status == "opened"
     with parts.store.reading() as tx:
         assert tx.connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 5000
+
+
+def test_a_glance_begins_nothing_and_leaves_the_next_transaction_whole(parts: Parts) -> None:
+    payment = open_payment(parts)
+    # One connection, so that what the glance leaves is what the next one finds.
+    parts.store.engine.dispose()
+    with parts.store.glance() as tx:
+        status = tx.payments.look(payment.id).row.status
+        driver = tx.connection.connection.driver_connection
+        assert driver is not None
+        is_begun = (
+            driver.in_transaction if tx.connection.dialect.name == "sqlite" else driver.info.transaction_status != 0
+        )
+
+    with suppress(ZeroDivisionError), parts.store.transaction() as tx:
+        tx.payments.move(tx.payments.take(payment.id), Status.CANCELLED)
+        raise ZeroDivisionError
+
+    assert (status, is_begun) == ("opened", False)
+    assert parts.checkout.opening.told(payment.id).status == "opened"

@@ -34,12 +34,18 @@ def engine(database_url: str) -> Iterator[Engine]:
 @contextmanager
 def listening_bell(engine: Engine, directory: Path) -> Iterator[Bell]:
     bell = Bell(engine, directory)
-    # The first wait is when PostgreSQL's ear is opened.
-    bell.wait(0)
+    _open(bell, engine)
     try:
         yield bell
     finally:
         bell.close()
+
+
+def _open(bell: Bell, engine: Engine) -> None:
+    """Wait for the first time, which is when PostgreSQL's ear is opened; where it is away there is none to be had."""
+    bell.wait(0)
+    if engine.url.username != "nobody":
+        wait_until(lambda: not bell._url or bell._connected())
 
 
 def seconds(wait: Callable[[float], None], limit: float) -> float:
@@ -50,10 +56,11 @@ def seconds(wait: Callable[[float], None], limit: float) -> float:
 
 def test_a_call_ends_the_sleep(engine: Engine, tmp_path: Path) -> None:
     with listening_bell(engine, tmp_path / "wake") as bell:
-        call = threading.Timer(0.2, caller(engine, tmp_path / "wake"))
+        call, began = threading.Timer(0.2, caller(engine, tmp_path / "wake")), time.monotonic()
         call.start()
+        bell.wait(60)
 
-        assert 0.1 < seconds(bell.wait, 10) < 5
+        assert 0.2 <= time.monotonic() - began < 45
         # Who is woken may be faster than the caller, whose connection goes with the engine.
         call.join()
 
@@ -62,7 +69,7 @@ def test_a_call_made_just_before_the_sleep_is_not_lost(engine: Engine, tmp_path:
     with listening_bell(engine, tmp_path / "wake") as bell:
         caller(engine, tmp_path / "wake")()
 
-        assert seconds(bell.wait, 10) < 5
+        assert seconds(bell.wait, 60) < 45
 
 
 def test_a_call_wakes_every_worker(engine: Engine, tmp_path: Path) -> None:
@@ -72,18 +79,18 @@ def test_a_call_wakes_every_worker(engine: Engine, tmp_path: Path) -> None:
         patch.setattr("gateway.store.wake.os.getpid", lambda: next(pids))
         first, second = Bell(engine, tmp_path / "wake"), Bell(engine, tmp_path / "wake")
     for bell in (first, second):
-        bell.wait(0)
+        _open(bell, engine)
 
     caller(engine, tmp_path / "wake")()
 
-    assert max(seconds(bell.wait, 10) for bell in (first, second)) < 5
+    assert max(seconds(bell.wait, 60) for bell in (first, second)) < 45
     first.close()
     second.close()
 
 
 def test_without_a_call_it_sleeps_for_as_long_as_it_was_told(engine: Engine, tmp_path: Path) -> None:
     with listening_bell(engine, tmp_path / "wake") as bell:
-        assert 0.15 < seconds(bell.wait, 0.2) < 5
+        assert 0.15 < seconds(bell.wait, 0.2) < 45
 
 
 def test_many_calls_end_one_sleep_only(engine: Engine, tmp_path: Path) -> None:
@@ -104,7 +111,7 @@ def test_the_ears_of_dead_workers_are_no_obstacle(database_url: str, tmp_path: P
 
     with listening_bell(engine, directory) as bell:
         caller(engine, directory)()
-        assert seconds(bell.wait, 10) < 5
+        assert seconds(bell.wait, 60) < 45
     engine.dispose()
 
 
@@ -122,7 +129,7 @@ def test_a_new_worker_clears_away_the_ears_of_dead_ones_only(tmp_path: Path) -> 
         assert before - after == {"1.sock"}
         assert after - before == {"2.sock"}
         assert len(after) == 2
-        assert seconds(living.wait, 10) < 5
+        assert seconds(living.wait, 60) < 45
     engine.dispose()
 
 
@@ -154,7 +161,7 @@ def test_an_ear_that_cannot_be_opened_whole_is_closed(tmp_path: Path, monkeypatc
     engine = open_engine("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
 
     with listening_bell(engine, tmp_path) as bell:
-        assert 0.05 < seconds(bell.wait, 0.1) < 5
+        assert 0.05 < seconds(bell.wait, 0.1) < 45
 
     assert half_dead.closed
     engine.dispose()
@@ -164,7 +171,7 @@ def test_an_ear_that_cannot_be_opened_whole_is_closed(tmp_path: Path, monkeypatc
 def test_a_home_too_deep_for_a_socket_leaves_the_worker_its_own_look(tmp_path: Path) -> None:
     engine = open_engine("sqlite://")
     with listening_bell(engine, tmp_path / ("deep" * 30)) as bell:
-        assert 0.05 < seconds(bell.wait, 0.1) < 5
+        assert 0.05 < seconds(bell.wait, 0.1) < 45
     engine.dispose()
 
 
@@ -185,10 +192,10 @@ def test_a_sleeping_worker_delivers_a_fresh_notice_within_a_second(
         worker = subprocess.Popen(
             [sys.executable, "-m", "gateway", "--home", str(home), "worker"], env=environ, stderr=output
         )
-        wait_until(lambda: b"worker started" in log.read_bytes(), 60)
+        wait_until(lambda: b"worker started" in log.read_bytes())
         taken = [_time_to_deliver(parts, receiver) for _ in range(12)][2:]
         worker.terminate()
-        worker.wait(20)
+        worker.wait(60)
 
     with capsys.disabled():
         print(f"\nwoken ({parts.store.engine.dialect.name}): median {statistics.median(taken) * 1000:.0f} ms")  # noqa: T201 - a figure to read
@@ -204,6 +211,6 @@ def _time_to_deliver(parts: Parts, receiver: Receiver) -> float:
     began = time.monotonic()
     parts.checkout.paying.cancel(payment.id)
     while len(receiver.told) == count:
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         time.sleep(0.001)
     return time.monotonic() - began

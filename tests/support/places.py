@@ -81,7 +81,7 @@ def _namespace(number: int) -> Iterator[Place]:
 
 
 def _ip(*words: str, check: bool = False) -> bool:
-    done = subprocess.run(["ip", *words], capture_output=True, timeout=10, check=check)  # noqa: S607 - where the system has it
+    done = subprocess.run(["ip", *words], capture_output=True, timeout=60, check=check)  # noqa: S607 - where the system has it
     return done.returncode == 0
 
 

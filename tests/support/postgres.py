@@ -169,7 +169,7 @@ def _tool(binaries: Path, name: str, data: Path, *words: str) -> None:
         [binaries / "bin" / name, "-D", data / "db", *words],
         check=False,
         cwd="/",
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PGCTLTIMEOUT": "180"},
         user=user,
         group=group,
         extra_groups=[] if user is not None else None,

@@ -21,7 +21,7 @@ from typing import IO, TypeVar
 import requests
 
 ROOT = Path(__file__).parents[2]
-_UP_SECONDS = 60  # a start that takes 4 s alone may take 20 beside a whole suite on two cores
+_UP_SECONDS = 200  # a start that takes 4 s alone may take 20 beside a whole suite on two cores
 _STOP_SECONDS = 45  # more than the web server's own patience with requests under way
 _LOG_TAIL = 4000
 _PR_SET_PDEATHSIG = 1
@@ -110,10 +110,10 @@ def get(url: str, query: Mapping[str, str] | None = None) -> requests.Response:
     """Fetch a loopback address, whatever proxy the environment names."""
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(url, params=query, timeout=10)
+        return session.get(url, params=query, timeout=60)
 
 
-def wait_until(look: Callable[[], Seen], seconds: float = 20) -> Seen:
+def wait_until(look: Callable[[], Seen], seconds: float = 60) -> Seen:
     """Look until there is something to see, and give it."""
     until = time.monotonic() + seconds
     while not (seen := look()):

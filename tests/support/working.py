@@ -28,5 +28,5 @@ def working(parts: Parts, channel: Channel, checkout: Checkout | None = None) ->
         yield
     finally:
         worker.stop()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
