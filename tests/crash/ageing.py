@@ -14,7 +14,7 @@ from gateway.delivering import LEASE
 from gateway.store import tables as t
 from tests.crash.rig import Rig
 
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 90.0
 UNSETTLED = (AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN, AttemptStatus.REVERSING, AttemptStatus.APPROVED)
 
 

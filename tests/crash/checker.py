@@ -131,7 +131,7 @@ def _readers(rig: Rig, row: Row[Any], mails_max: int) -> list[str]:
     url = f"{rig.base_url}/v1/payments/{row.public_id}"
     with requests.Session() as session:
         session.trust_env = False
-        status = session.get(url, headers=rig.portal.bearer, timeout=15).json().get("status")
+        status = session.get(url, headers=rig.portal.bearer, timeout=60).json().get("status")
     findings = [] if status == "paid" else [f"the merchant reads {status}"]
     mails = Counter(message.to for message in rig.parts.inbox.messages(kind="mail", payment=row.public_id))
     if len(mails) != 2 or not all(1 <= count <= mails_max for count in mails.values()):

@@ -28,8 +28,8 @@ from tests.support.server import ROOT, free_ports
 
 ROLES = ("bank", "worker", "web")
 MERCHANT = "mairie-demo"
-UP_SECONDS = 60.0
-STOP_SECONDS = 20.0
+UP_SECONDS = 90.0
+STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _answers(url: str) -> int:
     with requests.Session() as session:
         session.trust_env = False
         try:
-            return session.get(url, timeout=10).status_code
+            return session.get(url, timeout=30).status_code
         except requests.RequestException:
             return 0
 

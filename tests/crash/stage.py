@@ -25,13 +25,15 @@ from gateway.app import create_app
 from gateway.channels import alarm, catcher, confirmation, email, sms
 from gateway.cli.supervisor import Supervisor, end_with
 from gateway.cli.webserver import WebServer
+from gateway.receipts import mail, pdf
 from gateway.store.wake import Bell
 from tests.crash import planted
 
 # Loaded before the fork; a child that is started again must not spend a second on it.
-PRELOADED = (alarm, confirmation, email, sms)
+PRELOADED = (alarm, confirmation, email, mail, pdf, sms)
 # A sweep looks this often instead of every five seconds; how old a thing must be for it stays as it is.
 SWEEP_EVERY = timedelta(seconds=0.2)
+SILENT_SECONDS = 120
 _PR_SET_PTRACER, _ANY = 0x59616D61, -1
 
 
@@ -84,6 +86,8 @@ class OneThread(WebServer):
         super().load_config()
         self.cfg.set("workers", 1)
         self.cfg.set("threads", 1)
+        # One that is frozen on purpose lives on.
+        self.cfg.set("timeout", SILENT_SECONDS)
         self.cfg.set("post_worker_init", self._announce)
 
     def _announce(self, gunicorn: Any) -> None:

@@ -14,7 +14,7 @@ from tests.crash.test_kill_points import USUAL, break_at, points_of, traced
 # shorter than the gap that a fault opens.
 STEPS = range(3, 21, 3)
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize(

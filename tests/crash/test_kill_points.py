@@ -42,7 +42,7 @@ THREADS = (
     ("bank", "main", LOST),
 )
 
-pytestmark = [pytest.mark.nightly_too, pytest.mark.timeout(5400 if IS_NIGHT else 240)]
+pytestmark = [pytest.mark.nightly_too, pytest.mark.timeout(5400 if IS_NIGHT else 900)]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.support.scale import IS_NIGHT, scaled
 from tests.support.server import ROOT
 
 PAYMENTS = scaled(4, 50)
-TRIAL_SECONDS = scaled(110, 900)
+TRIAL_SECONDS = scaled(400, 900)
 # Of SQLite's database, by what must be noticed: what the server cannot do without, and what only some of it does.
 SAMPLE = (("sqlite", "full", True), ("sqlite", "flush_fails", True))
 # PostgreSQL's own disk is elsewhere. Its clients' sends are not made to fail: a send never fails on a line that is alive.

@@ -67,19 +67,19 @@ class Host:
         """End it as systemd does."""
         assert self._process is not None
         self._process.terminate()
-        assert self._process.wait(45) == 0, self.log_path.read_text()[-3000:]
+        assert self._process.wait(90) == 0, self.log_path.read_text()[-3000:]
 
     def is_ready(self) -> bool:
         """Ask it as whoever restarts it does: at its own address, in the name it serves."""
         with requests.Session() as session, suppress(requests.RequestException):
             session.trust_env = False
             url = f"http://{self.place.address}:{self.port}/readyz"
-            return session.get(url, headers={"Host": "127.0.0.1"}, timeout=5).status_code == 200
+            return session.get(url, headers={"Host": "127.0.0.1"}, timeout=30).status_code == 200
         return False
 
     def wait_until_ready(self) -> None:
         try:
-            wait_until(self.is_ready, 60)
+            wait_until(self.is_ready, 120)
         except AssertionError as error:
             raise AssertionError(self.log_path.read_text()[-3000:]) from error
 
@@ -117,7 +117,7 @@ class Town:
         finally:
             is_over.set()
             for thread in threads:
-                thread.join(60)
+                thread.join(150)
 
     def _pay_on(self, paid: Paid, is_over: threading.Event) -> None:
         while not is_over.wait(PAUSE_SECONDS):
@@ -134,7 +134,7 @@ class Town:
             session.verify = str(self.proxy.certificate)
             url = f"{self.proxy.base_url}/v1/payments"
             token = sign(self.hosts[0].home, self._claims())
-            said = session.post(url, data=token, headers={"Content-Type": "application/jose"}, timeout=15)
+            said = session.post(url, data=token, headers={"Content-Type": "application/jose"}, timeout=60)
             assert said.status_code == 201, f"{said.status_code} {said.text}"
             page = payer.press(payer.open(said.json()["checkout_url"]), "pay", **CARD)
             page = payer.press(page, "confirm", code=payer.code_for(page.payment))
@@ -225,7 +225,7 @@ def _bank(like: Path, home: Path, port: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.mark.nightly_too

@@ -130,7 +130,7 @@ def people_paying(parts: Parts) -> Iterator[Callable[[int], None]]:
 
     def wait_for(number: int) -> None:
         for _ in range(number):
-            assert paid.acquire(timeout=60), faults
+            assert paid.acquire(timeout=100), faults
 
     threads = [threading.Thread(target=pay_on, daemon=True) for _ in range(PAYERS)]
     for thread in threads:
@@ -145,6 +145,7 @@ def people_paying(parts: Parts) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.nightly_too
+@pytest.mark.timeout(scaled(400, 3600))
 def test_approvals_made_after_the_backup_reappear_as_paid(site: Site) -> None:
     parts, number = site.parts, scaled(4, 500)
     unheard, coded, confirmed, approved, refused = (open_payment(parts) for _ in range(5))

@@ -81,7 +81,8 @@ def test_one_worker_catches_up_and_keeps_nobody_new_waiting(parts: Parts, clock:
     slowest = quantiles(waits, n=20)[-1]
     record("an hour without a worker", events=number, seconds=round(caught_up, 1), fresh_p95=round(slowest, 2))
     assert caught_up < 600
-    assert slowest < 5
+    # A few dozen events are told before anybody could be kept waiting: what their sample measures is the machine.
+    assert slowest < scaled(60, 5)
     orders = [order for order in told.orders.values() if len(order) > 1]
     assert len(orders) == number // 2
     assert all(before < after for order in orders for before, after in pairwise(order))

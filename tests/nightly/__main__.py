@@ -41,15 +41,21 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a stage; ``last`` is the last line it printed."""
+    """What became of a stage.
+
+    :ivar last: the last line it printed
+    :ivar broken: the tests that did not pass, as pytest words it
+    """
 
     name: str
     seconds: int
     passed: bool
     last: str
+    broken: tuple[str, ...]
 
 
-_LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=20")
+# In the order of their files: the longest, which kill at every system call, come early, and two hands end together.
+_LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=40", "-p", "no:randomly")
 STAGES = (
     Stage("mutants", "tests.nightly.mutation", ("--minutes", "15")),
     # What measures time or kills whole servers has the machine to itself.
@@ -105,8 +111,10 @@ def _run(stage: Stage, only: str, figures: Path, seconds_left: float) -> Outcome
         code = -1
     lines = log.read_text().splitlines() or ["nothing was said"]
     last = lines[-1].strip("= ") if code >= 0 else f"the night was over: {lines[-1]}"
+    broken = tuple(line for line in lines if line.startswith(("FAILED ", "ERROR ")))
     # 5: no test of this stage has that word in its name.
-    return Outcome(stage.name, round(time.monotonic() - began), code == 0 or (code == 5 and bool(only)), last)
+    passed = code == 0 or (code == 5 and bool(only))
+    return Outcome(stage.name, round(time.monotonic() - began), passed, last, broken)
 
 
 def _report(outcomes: Sequence[Outcome], measured: Sequence[dict[str, Any]]) -> str:
@@ -119,6 +127,8 @@ def _report(outcomes: Sequence[Outcome], measured: Sequence[dict[str, Any]]) -> 
         "| Stage | Minutes | Ended |",
         "|---|---|---|",
         *(f"| {o.name} | {o.seconds / 60:.1f} | {'' if o.passed else '**failed** '}{o.last} |" for o in outcomes),
+        "",
+        *(f"- {name}" for outcome in outcomes for name in outcome.broken),
         "",
         "| What was tried | Figures |",
         "|---|---|",
