@@ -51,8 +51,8 @@ class Worker:
         """Work until told to stop (SIGTERM, SIGINT), then finish what is under way."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        # A confirmation is a dozen short steps between waits; while tickets are drawn beside it, each of them would wait
-        # five milliseconds for the interpreter, which is Python's own choice.
+        # A confirmation is a dozen short steps between waits; while the next are claimed and read beside it, each of them
+        # would wait five milliseconds for the interpreter, which is Python's own choice.
         sys.setswitchinterval(_SWITCH_SECONDS)
         self.work()
 

@@ -39,6 +39,9 @@ _REFUSALS = {
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
 
+# A header that the application tried to send, and may not.
+_OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
+
 # Seconds from the moment nobody new is let in until the door is shut: more than a handshake under way takes.
 _SHUTTING_SECONDS = 0.15
 # Of linux/asm-generic/socket.h; Python does not name it.
@@ -77,8 +80,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # the library ships no types
 
         Its own answer has none of the security headers, and repeats to the caller, and to the log, what the caller said.
         """
-        # A header that we tried to send, and may not, is our fault.
-        is_theirs = isinstance(exc, errors.ParseException) and "Response" not in type(exc).__name__
+        is_theirs = isinstance(exc, errors.ParseException) and not isinstance(exc, _OURS)
         status = _REFUSALS.get(type(exc), HTTPStatus.BAD_REQUEST) if is_theirs else HTTPStatus.INTERNAL_SERVER_ERROR
         if is_theirs:
             log.warning("not a request", extra={"reason": type(exc).__name__})

@@ -5,7 +5,6 @@ notice asks for it again and again.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
@@ -53,7 +52,7 @@ Told = dict[str, list[Values]]
 
 def payment_result(db: Connection, row: Row[Any], payee: Payee) -> PaymentResult:
     """Tell everything known of a payment; a row that has :func:`told_columns` needs nothing more asked."""
-    return _result(db, row, payee, _read(row) if "told_line" in row._mapping else _told(db, [row.id])[row.id])
+    return _result(db, row, payee, _read(row) if "told_line" in row._mapping else _told(db, row.id))
 
 
 @cache
@@ -104,11 +103,9 @@ def _number(payment_id: int) -> str:
     return f"{payment_id:010d}"
 
 
-def _told(db: Connection, ids: Sequence[int]) -> dict[int, Told]:
-    """Load what belongs to some payments, by row id and table."""
-    # One is by far the most frequent, and costs less where no list is written out.
-    of: int | Sequence[int] = ids[0] if len(ids) == 1 else ids
-    return {row.id: _read(row) for row in db.execute(_statement(db.dialect.name, len(ids) == 1), {"of": of})}
+def _told(db: Connection, payment_id: int) -> Told:
+    """Load what belongs to a payment, by table."""
+    return _read(db.execute(_statement(db.dialect.name), {"of": payment_id}).one())
 
 
 def _read(row: Row[Any]) -> Told:
@@ -119,11 +116,8 @@ def _read(row: Row[Any]) -> Told:
 
 
 @cache
-def _statement(engine: str, is_one: bool) -> Select[Any]:
-    asked = select(t.payment.c.id, *told_columns(engine))
-    if is_one:
-        return asked.where(t.payment.c.id == bindparam("of"))
-    return asked.where(t.payment.c.id.in_(bindparam("of", expanding=True)))
+def _statement(engine: str) -> Select[Any]:
+    return select(t.payment.c.id, *told_columns(engine)).where(t.payment.c.id == bindparam("of"))
 
 
 @cache
@@ -201,7 +195,7 @@ def _event(values: Values) -> Event:
 def _instalment(db: Connection, values: Values, currency: str) -> InstalmentResult:
     position, due, cents, state, part, public_id, status, paid_at = values
     # A try that waits for its day was not made yet.
-    attempts = map(_attempt, _told(db, [part])[part]["attempt"]) if part else ()
+    attempts = map(_attempt, _told(db, part)["attempt"]) if part else ()
     tried = [attempt for attempt in attempts if attempt.status not in FRONT]
     return InstalmentResult(
         rank=position + FIRST_RANK,

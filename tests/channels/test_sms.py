@@ -25,6 +25,7 @@ from gateway.core.errors import DeliveryFailed
 from gateway.core.money import Money
 from gateway.core.payment import Event, Payee, PaymentRequest, PaymentResult
 from gateway.core.states import Status
+from tests.support.answering import Quiet, answering
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 URL = "https://sms.example/send"
@@ -158,10 +159,10 @@ class Counter:
 def counter() -> Iterator[Counter]:
     counter = Counter()
 
-    class Desk(http.server.BaseHTTPRequestHandler):
+    class Desk(Quiet):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             counter.came.append(Sent(self.path, self.headers, body, self.client_address[1]))
             self.send_response(counter.status)
@@ -170,15 +171,9 @@ def counter() -> Iterator[Counter]:
             self.end_headers()
             self.wfile.write(counter.answer)
 
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Desk) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        counter.port = server.server_address[1]
+    with answering(Desk) as place:
+        counter.port = int(place.rpartition(":")[2])
         yield counter
-        server.shutdown()
 
 
 def test_the_http_driver_fills_the_providers_fields(counter: Counter) -> None:

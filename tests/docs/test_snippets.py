@@ -8,12 +8,10 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,6 +27,7 @@ from gateway.keys import Keys
 from gateway.settings import AcquirerSettings, LimitSettings, Settings, SmsSettings, SmtpSettings, WebSettings
 from gateway.settings.merchant import Merchant
 from tests.support import tools
+from tests.support.answering import Quiet, answering
 from tests.support.installing import NoTool
 from tests.support.server import Server, free_ports, make_home, running, wait_until
 
@@ -74,22 +73,16 @@ def live(tmp_path_factory: pytest.TempPathFactory, key_folder: Path) -> Iterator
 
 @pytest.fixture
 def relay() -> Iterator[Relay]:
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Listener(Quiet):
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(kept.pass_on(body, {k.lower(): v for k, v in self.headers.items()}))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    kept = Relay(f"http://127.0.0.1:{server.server_port}")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield kept
-    server.shutdown()
-    server.server_close()
+    with answering(Listener) as place:
+        kept = Relay(f"http://{place}")
+        yield kept
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:

@@ -1,11 +1,9 @@
 """The example configuration of nginx, run by nginx itself before two stand-ins for hosts that show what reached them."""
 
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import requests
 
 from gateway.dialects.soap import BODY_BYTES_MAX
 from gateway.parts import Parts
+from tests.support.answering import Quiet, answering
 from tests.support.installing import NoTool
 from tests.support.nginx import Proxy, check, nginx_path, proxying
 
@@ -41,10 +40,10 @@ class Host:
 
 @contextmanager
 def hosting(host: Host) -> Iterator[Host]:
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:
+        def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             host.came.append((self.command, self.path, dict(self.headers.items()), len(body)))
             if host.breaks:
@@ -54,23 +53,9 @@ def hosting(host: Host) -> Iterator[Host]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    host.address = f"127.0.0.1:{server.server_address[1]}"
-    try:
+    with answering(Answer) as place:
+        host.address = place
         yield host
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """A shop's side of the older protocols: an address on this machine that keeps whatever it is sent and answers as told."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
+from tests.support.answering import Quiet, answering
 from tests.support.server import wait_until
 
 
@@ -67,7 +66,7 @@ def open_shop() -> Iterator[Shop]:
     """Listen while the body runs."""
     shop = Shop()
 
-    class Counter(BaseHTTPRequestHandler):
+    class Counter(Quiet):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             path, _, query = self.path.partition("?")
@@ -79,19 +78,6 @@ def open_shop() -> Iterator[Shop]:
             self.end_headers()
             self.wfile.write(told.body.encode())
 
-        do_GET = do_POST = answer  # noqa: N815 - http.server's names
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Counter)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    shop.origin = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with answering(Counter) as place:
+        shop.origin = f"http://{place}"
         yield shop
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -27,6 +26,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from gateway.core.errors import GatewayError
 from gateway.parts import Parts, build
 from gateway.settings import load
+from tests.support.answering import Quiet, answering
 from tests.support.patience import be_patient
 
 
@@ -91,10 +91,10 @@ class Receiver:
 def listening(receiver: Receiver) -> Iterator[Receiver]:
     """Serve the receiver while the body runs; ``receiver.url`` says where."""
 
-    class Endpoint(BaseHTTPRequestHandler):
+    class Endpoint(Quiet):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
+        def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             if not length or len(body) < length:
@@ -107,20 +107,9 @@ def listening(receiver: Receiver) -> Iterator[Receiver]:
                 self.send_header(name, value)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/confirmations"
-    try:
+    with answering(Endpoint) as place:
+        receiver.url = f"http://{place}/confirmations"
         yield receiver
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def rises(numbers: Sequence[int]) -> bool:
