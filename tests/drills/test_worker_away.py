@@ -66,6 +66,7 @@ def _waited(parts: Parts, told: Told, n: int) -> float:
 
 
 @pytest.mark.nightly_too
+@pytest.mark.alone
 @pytest.mark.timeout(3000)
 def test_one_worker_catches_up_and_keeps_nobody_new_waiting(parts: Parts, clock: Clock) -> None:
     number, told = scaled(60, 5000), Told()

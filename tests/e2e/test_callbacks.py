@@ -136,6 +136,7 @@ def test_each_event_arrives_in_order_under_one_id_with_one_body(parts: Parts, wo
     )
 
 
+@pytest.mark.alone
 def test_endpoints_that_never_answer_do_not_slow_a_healthy_one(parts: Parts, workers: Workers) -> None:
     with _deaf_endpoints(DEAD_ENDPOINTS) as deaf, listening(Receiver()) as healthy:
         workers.start(1)

@@ -1,5 +1,5 @@
-"""``make nightly``: changes a sample of the product to see the quick tests notice, runs every test that has a long
-version, and writes ``var/nightly/report.md`` with the figures.
+"""``make nightly``: runs every test that has a long version, changes a sample of the product in the time that is left to see
+the quick tests notice, and writes ``var/nightly/report.md`` with the figures.
 
 Ends with 1 when a test failed or time ran out; ``report.json`` holds the same facts for programs. ``--only WORD`` runs the
 tests whose names hold ``WORD``.
@@ -54,14 +54,16 @@ class Outcome:
     broken: tuple[str, ...]
 
 
-# In the order of their files: the longest, which kill at every system call, come early, and two hands end together.
-_LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=40", "-p", "no:randomly")
+# In the order of their files: the longest, which kill at every system call, come early. They wait for disks and for one
+# another's processes much of the time: three hands on two cores.
+_LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=60", "-p", "no:randomly")
 STAGES = (
-    Stage("mutants", "tests.nightly.mutation", ("--minutes", "15")),
-    # What measures time or kills whole servers has the machine to itself.
-    Stage("one at a time", "pytest", (*_LONG, "-m", "nightly_too and e2e", "-p", "no:xdist")),
-    Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not e2e", "-n", "2", "--dist", "worksteal")),
+    Stage("alone", "pytest", (*_LONG, "-m", "nightly_too and alone", "-p", "no:xdist")),
+    Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not alone", "-n", "3", "--dist", "worksteal")),
+    Stage("mutants", "tests.nightly.mutation", ("--minutes", "{minutes_left}")),
 )
+# Of the time that is left: a chunk that has begun is tried to its end.
+MUTANTS_MINUTES_MAX, MUTANTS_RESERVE_MINUTES = 15, 6
 
 
 def main(words: Sequence[str]) -> int:
@@ -89,7 +91,8 @@ def main(words: Sequence[str]) -> int:
 
 def _run(stage: Stage, only: str, figures: Path, seconds_left: float) -> Outcome:
     """Run one stage, its output shown and kept, until it ends or the night is over."""
-    command = [sys.executable, "-m", stage.module, *stage.words]
+    minutes_left = min(MUTANTS_MINUTES_MAX, round(seconds_left / 60) - MUTANTS_RESERVE_MINUTES)
+    command = [sys.executable, "-m", stage.module, *(word.format(minutes_left=minutes_left) for word in stage.words)]
     if only:
         command += ["-k", only]
     environment = os.environ | {"TEST_NIGHTLY": "1", "TEST_FIGURES": str(figures)}
