@@ -92,10 +92,10 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         _Row("École de musique", "Tom Martin", 8412),
     ),
     "jvs": (
-        _Row("Restauration scolaire", "Jules Durand", 4830, merchant="jvs-demo-valmont"),
-        _Row("Location de la salle des fêtes", "Camille Durand", 18000, 12000, merchant="jvs-demo-valmont"),
-        _Row("Eau et assainissement", "12 rue des Tilleuls", 12875, merchant="jvs-demo-rivesaint"),
-        _Row("Collecte des ordures ménagères", "12 rue des Tilleuls", 9612, merchant="jvs-demo-rivesaint"),
+        _Row("Eau potable, 3e trimestre", "12 rue des Tilleuls", 4830, merchant="jvs-demo-valmont"),
+        _Row("Branchement à l’assainissement", "12 rue des Tilleuls", 18000, 12000, merchant="jvs-demo-valmont"),
+        _Row("Crèche, octobre", "Jules Durand", 12875, merchant="jvs-demo-rivesaint"),
+        _Row("Accueil de loisirs, octobre", "Camille Durand", 9612, merchant="jvs-demo-rivesaint"),
     ),
     "ecolesoft": (
         _Row("Cantine et garderie, 4e période", "Hugo Petit", 9612, due_in_days=27),
