@@ -479,8 +479,10 @@ class TestRefunds:
     def test_an_open_refund_is_asked_again_until_it_is_settled_once(self, parts: Parts, clock: Clock) -> None:
         (paid,) = several(parts, 1, FRICTIONLESS)
         wish = Refund(Which(payment=paid.id), Money(1000), Signed(MERCHANT, "refund-1", "d"), reason="trop perçu")
+        other = Refund(Which(payment=paid.id), Money(500), Signed(MERCHANT, "refund-2", "e"))
         parts.checkout.refunding.refund(wish, "native")
         told = parts.checkout.opening.told(paid.id)
+        parts.checkout.refunding.refund(other, "native")
         now = clock.now()
         with parts.store.transaction() as tx:
             tx.refunds.postpone(1, now)
@@ -499,8 +501,8 @@ class TestRefunds:
         assert told.refunded_cents == 1000
         assert settled[0][0] == refund.status == "done"
         assert ([row.id for row in due], early, claimed) == ([1], [], [True, False])
-        assert waiting == [("unknown", now + DAY, 1)]
-        assert (finished, after) == ([True, False], [("done", None)])
+        assert waiting == [("unknown", now + DAY, 1), ("pending", None, 0)]
+        assert (finished, after) == ([True, False], [("done", None), ("pending", None)])
 
 
 class TestInstalments:

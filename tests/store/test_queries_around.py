@@ -420,6 +420,17 @@ class TestLimits:
 
         assert (count, left) == ([4, 0], [1, 1, 1, 1])
 
+    def test_what_is_old_is_forgotten_in_batches(
+        self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.store.limits._FORGOTTEN_AT_ONCE", 2)
+        with parts.store.transaction() as tx:
+            for number in range(5):
+                tx.limits.count_within("calls", str(number), clock.now() - SECOND, 9)
+            count = [tx.limits.forget(clock.now()) for _ in range(4)]
+
+        assert count == [2, 2, 1, 0]
+
 
 class TestLinks:
     REQUEST = PaymentRequest(
