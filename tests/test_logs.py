@@ -130,6 +130,12 @@ class TestCards:
         assert line["reason"] == f"typed [card ****{number[-4:]}], they did"
         assert line["scrubbed"] is True
 
+    def test_a_card_number_among_other_figures_is_masked(self, output: io.StringIO) -> None:
+        log.info("asked", extra={"reason": "on 2026-11-21 by 4970 1051 9190 9006 123"})
+
+        (line,) = lines(output)
+        assert (line["reason"], line["scrubbed"]) == ("on 2026-11-21 by [card number]", True)
+
     def test_an_id_of_ours_stays_readable_whatever_its_digits(self, output: io.StringIO) -> None:
         log.info("payment created", extra={"payment": "pay_4242424242424242abcdef01", "reason": "pay_4242424242424242"})
 
