@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -26,6 +27,10 @@ FATES = {"": True, "unheard": True, "spoilt": True, "lost": False, "refused": Fa
 ANY = 5
 which = st.integers(0, ANY)
 FATE = st.sampled_from(("", "", "", "", *FATES))
+# Longer than anything is asked for before its clock is looked at.
+A_WHILE = timedelta(seconds=5)
+# More than the model's clocks are beside Guichet's.
+_A_MOMENT = timedelta(seconds=1)
 CENTS = st.sampled_from((1, 4000, 6000, AMOUNT))
 
 
@@ -50,6 +55,12 @@ class Ground(RuleBasedStateMachine):
         fit = [page for page in self.pages if wanted(page)]
         among = self.pages if number == ANY or not fit else fit
         return among[number % len(among)]
+
+    def moment(self) -> datetime:
+        """Say what time it is, when no time is about to run out: a question takes a while, and the model does not."""
+        while any(-_A_MOMENT <= at - self.world.now() <= A_WHILE for page in self.pages for at in page.deadlines()):
+            self.world.stage.sleep(A_WHILE.total_seconds())
+        return self.world.now()
 
     def live(self) -> int:
         return sum(page.status in ("created", "opened") for page in self.pages)
@@ -77,7 +88,7 @@ class Ground(RuleBasedStateMachine):
 
     @rule(debt=st.integers(0, 2), by_hand=st.booleans())
     def open(self, debt: int, by_hand: bool) -> None:
-        name, amount, now = f"FACT-{debt}", Money(AMOUNT), self.world.now()
+        name, amount, now = f"FACT-{debt}", Money(AMOUNT), self.moment()
         lines = (Line(name, "Cantine", amount),)
         request = PaymentRequest(MERCHANT, name, amount, lines, "Cantine", capture_by_hand=by_hand)
         signed = replace(self.sign(), digest=name)

@@ -44,6 +44,12 @@ class Page:
     def is_payable(self, now: datetime) -> bool:
         return self.status in ("created", "opened") and not self.is_late(now)
 
+    def deadlines(self) -> tuple[datetime, ...]:
+        """Say when something of it is over, or allowed again."""
+        again = [self.sent_at + timedelta(seconds=WAITS[self.sends - 1])] if 0 < self.sends < SENDS_MAX else []
+        worth = self.until + WORTH - PAGE_LIFE
+        return (self.until, worth, self.opened_at + CHALLENGE_LIFE, self.sent_at + CODE_LIFE, *again)
+
     def extend(self, now: datetime) -> None:
         """Give it its life again; what brings next to nothing does not count."""
         if self.extensions < EXTENSIONS_MAX and now + PAGE_LIFE >= self.until + WORTH:

@@ -15,7 +15,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from tests.factories import CHALLENGE, FRICTIONLESS, FUNDS, REFUSED_BY_3DS, a_card
 from tests.simulation.cast import Cast
 from tests.simulation.house import House
-from tests.simulation.machine import CENTS, FATE, FATES, Ground, which
+from tests.simulation.machine import A_WHILE, CENTS, FATE, FATES, Ground, which
 from tests.simulation.model import CARDS_MAX, CODE_LIFE, SENDS_MAX, TRIES_MAX, WAITS, Page
 from tests.support.checker import check
 from tests.support.figures import record
@@ -30,7 +30,7 @@ class Machine(Ground):
     @precondition(lambda self: self.pages)
     @rule(number=which)
     def show(self, number: int) -> None:
-        page, now = self.page(number), self.world.now()
+        page, now = self.page(number), self.moment()
         self.ask("show", partial(self.checkout.paying.show, page.id), works=True)
         page.touch(now)
         self.agree(page)
@@ -38,21 +38,21 @@ class Machine(Ground):
     @precondition(lambda self: self.pages)
     @rule(number=which)
     def ask_for_time(self, number: int) -> None:
-        now = self.world.now()
+        now = self.moment()
         page = self.page(number, lambda page: page.status == "opened")
         works = page.status == "opened" and not page.is_late(now)
         self.ask("extend", partial(self.checkout.extending.extend, page.id), works=works)
         if works:
             page.extend(now)
         until = self.checkout.opening.told(page.id).expires_at
-        # The stage's own messages take a moment.
-        assert abs(until - page.until) < timedelta(seconds=1)
+        # The stage's own messages take a while.
+        assert abs(until - page.until) < A_WHILE
         page.until = until
 
     @precondition(lambda self: self.pages)
     @rule(number=which, card=st.sampled_from((FRICTIONLESS, CHALLENGE, CHALLENGE, FUNDS, REFUSED_BY_3DS)))
     def enter_card(self, number: int, card: str) -> None:
-        now = self.world.now()
+        now = self.moment()
         page = self.page(number, lambda page: page.is_payable(now))
         works = page.is_payable(now) and page.cards < CARDS_MAX
         verb = partial(self.checkout.paying.enter_card, page.id, a_card(card), scheme="", email="")
@@ -69,7 +69,7 @@ class Machine(Ground):
     @precondition(lambda self: any(page.front == "ready" for page in self.pages))
     @rule(number=which, fate=FATE)
     def authorise(self, number: int, fate: str) -> None:
-        page, now = self.page(number, lambda page: page.front == "ready"), self.world.now()
+        page, now = self.page(number, lambda page: page.front == "ready"), self.moment()
         works, is_late = page.front == "ready", page.is_late(now)
         self.world.line.script = [fate] if fate and works and not is_late else []
         self.ask("authorise", partial(self.checkout.settling.authorise, page.id), works=works)
@@ -95,7 +95,7 @@ class Machine(Ground):
     def type_code(self, number: int, is_right: bool) -> None:
         self.deliverer.deliver_due()
         self.world.stage.sleep(1)
-        page, now = self.page(number, lambda page: page.front == "challenge"), self.world.now()
+        page, now = self.page(number, lambda page: page.front == "challenge"), self.moment()
         works = page.is_payable(now) and page.front == "challenge"
         counts = works and now < page.sent_at + CODE_LIFE and page.tries < TRIES_MAX
         codes = self.world.post.codes.get(page.id, [])
@@ -115,7 +115,7 @@ class Machine(Ground):
     @precondition(lambda self: any(page.front == "challenge" for page in self.pages))
     @rule(number=which)
     def resend(self, number: int) -> None:
-        page, now = self.page(number, lambda page: page.front == "challenge"), self.world.now()
+        page, now = self.page(number, lambda page: page.front == "challenge"), self.moment()
         works = page.is_payable(now)
         said = self.ask("resend_code", partial(self.checkout.paying.resend_code, page.id), works=works)
         sent = works and page.front == "challenge" and page.sends < SENDS_MAX
@@ -157,7 +157,7 @@ class Machine(Ground):
     @precondition(lambda self: self.pages)
     @rule(number=which)
     def change_card(self, number: int) -> None:
-        page, now = self.page(number), self.world.now()
+        page, now = self.page(number), self.moment()
         works = page.is_payable(now)
         self.ask("change_card", partial(self.checkout.paying.change_card, page.id), works=works)
         if works:
@@ -167,7 +167,7 @@ class Machine(Ground):
     @precondition(lambda self: self.live() > 1)
     @rule(number=which)
     def cancel(self, number: int) -> None:
-        page, now = self.page(number), self.world.now()
+        page, now = self.page(number), self.moment()
         self.ask("cancel", partial(self.checkout.paying.cancel, page.id), works=True)
         if page.status == "created":
             page.touch(now)
@@ -191,7 +191,7 @@ class Machine(Ground):
     def sweep(self) -> None:
         """Let the worker settle everything: what is late, what is idle, what nobody knows."""
         for _ in range(6):
-            now = self.world.now()
+            now = self.moment()
             self.checkout.sweep()
             for page in self.pages:
                 if page.is_late(now) or (page.status == "opened" and page.is_stale(now)):
@@ -205,7 +205,7 @@ class Machine(Ground):
     @rule(number=which, boundary=st.integers(1, 9), fate=st.sampled_from(("told", "unheard", "stuck")))
     def kill_while_authorising(self, number: int, boundary: int, fate: str) -> None:
         """Kill the process somewhere on the way; afterwards the model learns how it went, within what may be."""
-        page, now = self.page(number, lambda page: page.front == "ready"), self.world.now()
+        page, now = self.page(number, lambda page: page.front == "ready"), self.moment()
         if page.front != "ready" or page.is_late(now):
             return
         before, self.world.kill_in = page.refused, boundary
