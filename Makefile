@@ -34,6 +34,7 @@ lock: ready
 	@$(COMPILE) -c requirements.lock bench/pins/django.in -o bench/pins/django.txt
 	@$(COMPILE) bench/pins/localstripe.in -o bench/pins/localstripe.txt
 	@$(COMPILE) -c requirements-test.lock tests/nightly/pins/mutmut.in -o tests/nightly/pins/mutmut.txt
+	@$(COMPILE) -c requirements-test.lock tests/nightly/pins/atheris.in -o tests/nightly/pins/atheris.txt
 
 ready:
 	@$(PYTHON) start.py setup test

@@ -18,6 +18,8 @@ PAYFIP = (
     "PaiementSecuriseService"
 )
 FORM = {"content-type": "application/x-www-form-urlencoded"}
+# The service's public demonstration key.
+SPPLUS_KEY = MerchantKey.read("58 6d fc 9c 34 91 9b 86 3f fd 64 63 c9 13 4a 26 ba 29 74 1e c7 e9 80 79")
 
 
 def tipi(reference: str, now: datetime) -> HttpCall:  # noqa: ARG001 - nothing in it ages
@@ -39,12 +41,11 @@ def payfip(reference: str, now: datetime) -> HttpCall:  # noqa: ARG001 - nothing
 
 
 def spplus(reference: str, now: datetime) -> HttpCall:  # noqa: ARG001 - nothing in it ages
-    key = MerchantKey.read("58 6d fc 9c 34 91 9b 86 3f fd 64 63 c9 13 4a 26 ba 29 74 1e c7 e9 80 79")
     asked = {
         "siret": "00000000000001-01", "reference": reference, "langue": "FR", "devise": "978", "montant": "96.12",
         "taxe": "0.00", "validite": "31/12/2099",
     }  # fmt: skip
-    signature = key.sign("".join(asked.values()).encode())
+    signature = SPPLUS_KEY.sign("".join(asked.values()).encode())
     return HttpCall("GET", "/paiement/init.do", urlencode({**asked, "urlretour": BACK, "hmac": signature}))
 
 

@@ -1,5 +1,5 @@
-"""``make nightly``: runs every test that has a long version, changes a sample of the product in the time that is left to see
-the quick tests notice, and writes ``var/nightly/report.md`` with the figures.
+"""``make nightly``: runs every test that has a long version, forces the doors strangers' bytes come in by, changes a sample of
+the product in the time that is left to see the quick tests notice, and writes ``var/nightly/report.md`` with the figures.
 
 Ends with 1 when a test failed or time ran out; ``report.json`` holds the same facts for programs. ``--only WORD`` runs the
 tests whose names hold ``WORD``.
@@ -60,6 +60,7 @@ _LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=60", "-p", "no:rand
 STAGES = (
     Stage("alone", "pytest", (*_LONG, "-m", "nightly_too and alone", "-p", "no:xdist")),
     Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not alone", "-n", "3", "--dist", "worksteal")),
+    Stage("doors", "tests.nightly.fuzzing", ("--minutes", "5")),
     Stage("mutants", "tests.nightly.mutation", ("--minutes", "{minutes_left}")),
 )
 # Of the time that is left: a chunk that has begun is tried to its end.

@@ -16,11 +16,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.nightly.environments import ROOT, environment
 from tests.support.figures import record
 from tests.support.postgres import EXTERNAL
 
-ROOT = Path(__file__).parents[2]
-PINS = Path(__file__).parent / "pins/mutmut.txt"
 SHARE_MIN = 0.85
 # Tried at one go: before each, mutmut runs once, unchanged, every test that is to notice one of them.
 CHUNK = 100
@@ -41,7 +40,7 @@ def main(words: Sequence[str]) -> int:
     until = time.monotonic() + told.minutes * 60
     with tempfile.TemporaryDirectory(prefix="guichet-mutants-") as folder:
         place = _copy(Path(folder))
-        results = _tried(_environment(Path(folder) / "venv"), place, told.seed, until)
+        results = _tried(environment(Path(folder) / "venv", "mutmut") / "mutmut", place, told.seed, until)
     unnoticed = sorted(name for name, became in results.items() if became not in NOTICED)
     share = 1 - len(unnoticed) / len(results) if results else 0.0
     lines = [f"unnoticed ({results[name]}): {name}" for name in unnoticed]
@@ -63,17 +62,6 @@ def _copy(folder: Path) -> Path:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place / name)
     return place
-
-
-def _environment(folder: Path) -> Path:
-    """Make an environment of the tests' own lock and mutmut's pins; gives the command."""
-    uv = str(Path(sys.prefix, "bin/uv"))
-    subprocess.run([uv, "venv", "-q", "--no-python-downloads", "--python", sys.executable, folder], check=True)
-    for pins in (ROOT / "requirements-test.lock", PINS):
-        subprocess.run(
-            [uv, "pip", "install", "-q", "--python", folder / "bin/python", "--require-hashes", "-r", pins], check=True
-        )
-    return folder / "bin/mutmut"
 
 
 def _tried(mutmut: Path, place: Path, seed: int, until: float) -> dict[str, str]:
