@@ -10,10 +10,12 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ FOLDER = ROOT / "var/nightly"
 BUDGET_SECONDS = 90 * 60
 # Long for the longest test alone; the budget ends the run before it, should one hang.
 TEST_SECONDS_MAX = 3600
+_LAST_WORDS_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,15 @@ class Outcome:
 
 # In the order of their files: the longest, which kill at every system call, come early. They wait for disks and for one
 # another's processes much of the time: three hands on two cores.
-_LONG = ("-q", f"--timeout={TEST_SECONDS_MAX}", "--durations=60", "-p", "no:randomly")
+_LONG = (
+    "-v",
+    "--tb=short",
+    "--show-capture=no",
+    f"--timeout={TEST_SECONDS_MAX}",
+    "--durations=60",
+    "-p",
+    "no:randomly",
+)
 STAGES = (
     Stage("alone", "pytest", (*_LONG, "-m", "nightly_too and alone", "-p", "no:xdist")),
     Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not alone", "-n", "3", "--dist", "worksteal")),
@@ -99,26 +110,33 @@ def _run(stage: Stage, only: str, figures: Path, seconds_left: float) -> Outcome
     environment = os.environ | {"TEST_NIGHTLY": "1", "TEST_FIGURES": str(figures)}
     log, began = FOLDER / f"{stage.name.replace(' ', '-')}.log", time.monotonic()
     sys.stderr.write(f"{_now()} {stage.name}: {log}\n")
-    try:
-        with log.open("w") as output:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=output,
-                timeout=max(seconds_left, 1),
-                check=False,
-            )
-        code = done.returncode
-    except subprocess.TimeoutExpired:
-        code = -1
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+        is_over = _ended(process, seconds_left)
+    code = -1 if is_over else process.returncode
     lines = log.read_text().splitlines() or ["nothing was said"]
     last = lines[-1].strip("= ") if code >= 0 else f"the night was over: {lines[-1]}"
     broken = tuple(line for line in lines if line.startswith(("FAILED ", "ERROR ")))
     # 5: no test of this stage has that word in its name.
     passed = code == 0 or (code == 5 and bool(only))
     return Outcome(stage.name, round(time.monotonic() - began), passed, last, broken)
+
+
+def _ended(process: subprocess.Popen[bytes], seconds_left: float) -> bool:
+    """Wait for a stage; at the end of the night have it say what it knows, and end all it started. True when it was over."""
+    try:
+        process.wait(max(seconds_left, 1))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORDS_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
 
 
 def _report(outcomes: Sequence[Outcome], measured: Sequence[dict[str, Any]]) -> str:
