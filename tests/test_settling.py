@@ -1,6 +1,8 @@
 """What happens when answers are late, lost or contradictory, and when two of our own hands meet."""
 
 import threading
+from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -14,6 +16,7 @@ from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import Cancel, Refund, Signed, Which
 from gateway.parts import Parts
 from gateway.store import tables as t
+from gateway.store.attempts import Attempts
 from tests.factories import CHALLENGE, SILENT_APPROVED, SILENT_LOST, a_request, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
 
@@ -259,3 +262,72 @@ def test_a_debt_that_may_be_debited_is_promised_to_nobody_else(parts: Parts) -> 
         parts.checkout.opening.open(an_open(a_request(reference="FACT-1"), digest="another wish"), "native")
 
     assert refused.value.code == "debt_locked"
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_money_that_waits_for_its_merchant_is_not_captured_by_a_sweeper_that_comes_late(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Clock, answers: bool
+) -> None:
+    payment = pay(parts, open_payment(parts, capture_by_hand=True), SILENT_APPROVED)
+    bank, settling = parts.checkout.desk.acquirer, parts.checkout.settling
+    ask = bank.status
+
+    def status(op_id: str, amount: Money) -> Answer:
+        answer = ask(op_id, amount)
+        with parts.store.reading() as tx:
+            attempt = tx.attempts.money(tx.payments.get(payment.id).id)
+        settling.record(attempt.id, op_id, answer)
+        return answer if answers else silence()
+
+    monkeypatch.setattr(bank, "status", status)
+    for _ in range(3):
+        parts.checkout.sweep()
+        clock.advance(seconds=61)
+
+    assert told(parts, payment).status is Status.PAID
+    assert told(parts, payment).attempts[0].status is AttemptStatus.APPROVED
+
+
+def test_money_that_waits_for_its_merchant_is_not_captured_for_an_answer_that_was_lost_late(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    payment = open_payment(parts, capture_by_hand=True)
+    enter(parts, payment)
+    bank = parts.checkout.desk.acquirer
+    ask = bank.authorise
+
+    def authorise(*asked: Any, **more: Any) -> Answer:
+        ask(*asked, **more)
+        clock.advance(seconds=36)
+        for _ in range(2):
+            parts.checkout.sweep()
+        return silence()
+
+    monkeypatch.setattr(bank, "authorise", authorise)
+    parts.checkout.settling.authorise(payment.id)
+    for _ in range(3):
+        clock.advance(seconds=61)
+        parts.checkout.sweep()
+
+    assert told(parts, payment).status is Status.PAID
+    assert told(parts, payment).attempts[0].status is AttemptStatus.APPROVED
+
+
+def test_a_card_that_was_just_typed_is_not_refused_for_the_silence_of_the_one_before(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    payment = open_payment(parts)
+    enter(parts, payment, CHALLENGE)
+    clock.advance(minutes=10)
+    find = Attempts.stale_challenges
+
+    def and_then_another_card(attempts: Attempts, opened_before: datetime, limit: int) -> list[int]:
+        found = find(attempts, opened_before, limit)
+        enter(parts, payment, CHALLENGE)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "stale_challenges", and_then_another_card)
+        parts.checkout.sweep()
+
+    assert parts.checkout.paying.show(payment.id).stage is Stage.CHALLENGE

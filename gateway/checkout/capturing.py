@@ -78,11 +78,11 @@ class Capturing:
                 tx.attempts.move(current, AttemptStatus.CAPTURED, next_at=None)
                 self._desk.note(tx, row, "attempt.captured", attempt=current.public_id)
             elif current.tries >= _CAPTURES_MAX:
-                tx.attempts.reschedule(current.id, None)
+                tx.attempts.reschedule(current, None)
                 log.error("capture needs a person", extra={"payment": row.public_id})
             elif current.status == AttemptStatus.APPROVED:
                 tx.attempts.move(current, AttemptStatus.CAPTURE_ERROR, next_at=now + timedelta(hours=1))
                 self._desk.note(tx, row, "attempt.capture_error", attempt=current.public_id)
             else:
-                tx.attempts.reschedule(current.id, now + timedelta(hours=1))
+                tx.attempts.reschedule(current, now + timedelta(hours=1))
         return is_done

@@ -106,7 +106,7 @@ class Refunding:
             attempt = tx.attempts.money(row.id)
             if attempt.status == AttemptStatus.APPROVED and attempt.next_at is None:
                 # The order is durable: the sweep carries it out if this process cannot.
-                tx.attempts.reschedule(attempt.id, self._desk.now() + _SWEEP_LEASE)
+                tx.attempts.reschedule(attempt, self._desk.now() + _SWEEP_LEASE)
         with suppress(StoreBusy, AcquirerUnreachable):
             self._capturing.capture(attempt.id)
             result = self._told(row)

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # The acquirer's own deadline is 25 s; after this much more nobody is waiting for its answer any longer.
 _DEADLINE = timedelta(seconds=35)
+# Somebody asks about these already. Any other has been settled meanwhile, and a late doubt says nothing of it.
+_ASKED_ABOUT = frozenset({AttemptStatus.UNKNOWN, AttemptStatus.REVERSING})
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,9 @@ class Settling:
         now = self._desk.now()
         with self._desk.store.transaction() as tx:
             row, attempt = tx.payments.take_of_attempt(attempt_id), tx.attempts.get(attempt_id)
+            if attempt.status in _ASKED_ABOUT:
+                tx.attempts.reschedule(attempt, now + backoff(attempt.tries))
             if attempt.status != AttemptStatus.AUTHORISING:
-                tx.attempts.reschedule(attempt_id, now + backoff(attempt.tries))
                 return
             tx.attempts.move(attempt, AttemptStatus.UNKNOWN, next_at=now, tries=0)
             self._desk.note(tx, row, "attempt.unknown", attempt=attempt.public_id)

@@ -70,7 +70,7 @@ class Sweeping:
                 self._calmly(steps[attempt.status], attempt)
             elif mine:
                 with self._desk.store.transaction() as tx:
-                    tx.attempts.reschedule(attempt.id, None)
+                    tx.attempts.reschedule(attempt, None)
         return len(due)
 
     def _calmly(self, step: Callable[[Row[Any]], None], attempt: Row[Any]) -> None:
@@ -87,7 +87,7 @@ class Sweeping:
             return
         with self._desk.store.transaction() as tx:
             longest = _REVERSAL_WAIT_MAX_SECONDS if attempt.status == AttemptStatus.REVERSING else 60
-            tx.attempts.reschedule(attempt.id, self._desk.now() + backoff(attempt.tries, longest))
+            tx.attempts.reschedule(attempt, self._desk.now() + backoff(attempt.tries, longest))
 
     def _inquire(self, attempt: Row[Any]) -> None:
         """Ask what became of an authorisation nobody heard of; after five silences, undo it."""
@@ -161,7 +161,10 @@ class Sweeping:
         for payment_id in stale:
             with suppress(WrongStatus), self._desk.store.transaction() as tx:
                 row, front = tx.payments.take_by_id(payment_id), tx.attempts.front(payment_id)
-                if front is not None and front.status == AttemptStatus.AUTHENTICATING:
+                challenge = tx.attempts.challenge(front.id) if front else None
+                # Its payer may have taken another card meanwhile, and wait for that one's code.
+                is_stale = challenge is not None and challenge.opened_at <= before
+                if front is not None and front.status == AttemptStatus.AUTHENTICATING and is_stale:
                     self._desk.fail_authentication(tx, row, front, family="challenge_timeout")
         return len(stale)
 

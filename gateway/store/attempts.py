@@ -152,9 +152,13 @@ class Attempts:
         )
         return done.rowcount == 1
 
-    def reschedule(self, attempt_id: int, next_at: datetime | None) -> None:
-        """Say when an attempt must be looked at again."""
-        self._db.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(next_at=next_at))
+    def reschedule(self, row: AttemptRow, next_at: datetime | None) -> None:
+        """Say when an attempt must be looked at again, unless it has moved on since it was read.
+
+        Whoever moved it said when: approved money may wait for its merchant's word, and for nothing else.
+        """
+        a = t.attempt
+        self._db.execute(update(a).where(a.c.id == row.id, a.c.status == row.status).values(next_at=next_at))
 
     def forgotten(self, warned_before: datetime, lapsed_before: datetime, limit: int) -> list[AttemptRow]:
         """Find approved money that waits for its merchant since long: to be warned of (tries 0), or lapsed (tries below 2)."""

@@ -234,7 +234,7 @@ class TestAttempts:
             few = tx.attempts.due(clock.now(), 1)
             taken = [tx.attempts.claim(due[0], clock.now() + DAY) for _ in range(2)]
             after = tx.attempts.get(3)
-            tx.attempts.reschedule(2, None)
+            tx.attempts.reschedule(tx.attempts.get(2), None)
             rest = tx.attempts.due(clock.now() + 2 * DAY, 9)
 
         assert [row.id for row in due] == [3, 2]
@@ -251,6 +251,8 @@ class TestAttempts:
         with parts.store.transaction() as tx:
             assert not tx.attempts.claim(row, clock.now())
             assert outcome(lambda: tx.attempts.move(row, AttemptStatus.CAPTURED)) == "WrongStatus"
+            tx.attempts.reschedule(row, clock.now() + DAY)
+            assert tx.attempts.get(1).next_at == row.next_at
 
     def test_money_that_waits_for_its_merchant_is_warned_of_then_lapses(self, parts: Parts, clock: Clock) -> None:
         several(parts, 4, FRICTIONLESS, capture_by_hand=True)
