@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, make_url, select
 
+from gateway.checkout.forgetting import Forgetting
 from gateway.core.errors import NotFound
 from gateway.core.money import Money
 from gateway.core.payment import Instalment, PaymentResult, Which
@@ -222,3 +224,25 @@ def test_two_that_forget_at_once_do_it_once(parts: Parts, clock: Clock) -> None:
         assert (
             tx.connection.execute(select(func.count()).where(t.payment.c.forgotten_at.is_not(None))).scalar_one() == 6
         )
+
+
+def test_what_is_refunded_as_it_is_being_forgotten_is_told_first(parts: Parts, clock: Clock) -> None:
+    paid = pay(parts, open_payment(parts, email=MAIL))
+    parts.checkout.sweep()
+    clock.advance(days=16 * 31)
+    command = Refund(Which(payment=paid.id), Money(100), Signed(MERCHANT, "late", "late"))
+
+    class Late(Forgetting):
+        def _due(self, *asked: Any) -> list[int]:
+            due = super()._due(*asked)
+            parts.checkout.refunding.refund(command, "native")
+            return due
+
+    Late(parts.checkout.desk).sweep()
+    with parts.store.reading() as tx:
+        promised = {row.target for row in tx.notices.of_payment(tx.payments.get(paid.id).id)}
+    clock.advance(days=5)
+    Forgetting(parts.checkout.desk).sweep()
+
+    assert {MAIL, paid.request.notify_url} <= promised
+    assert parts.checkout.opening.told(paid.id).email == ""

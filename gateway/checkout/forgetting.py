@@ -29,12 +29,12 @@ class Forgetting:
         now = self._desk.now()
         if now < self._next_at:
             return 0
-        terms = self._terms(now)
-        links, due = self._forget_links(terms, now), self._due(terms, now)
+        terms, told = self._terms(now), now - _TOLD_WITHIN
+        links, due = self._forget_links(terms, now), self._due(terms, told)
         for payment_id in due:
             with suppress(WrongStatus), self._desk.store.transaction() as tx:
                 tx.payments.take_by_id(payment_id)
-                if tx.retention.forget(payment_id, now):
+                if tx.retention.forget(payment_id, now, told):
                     tx.audit.touch(payment_id, "payment.forgotten")
         if due or links:
             self._desk.store.wipe()
@@ -60,8 +60,8 @@ class Forgetting:
                 count += tx.links.forget(merchant, before, now, _BATCH)
         return count
 
-    def _due(self, terms: Mapping[str, datetime], now: datetime) -> list[int]:
-        due, told = list[int](), now - _TOLD_WITHIN
+    def _due(self, terms: Mapping[str, datetime], told: datetime) -> list[int]:
+        due = list[int]()
         with self._desk.store.reading() as tx:
             for merchant, before in terms.items():
                 if len(due) < _BATCH:

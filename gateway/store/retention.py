@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 
 from gateway.core.states import AttemptStatus
 from gateway.store import tables as t
@@ -12,6 +12,19 @@ _OF_PAYMENT = {
     "email": "", "receipt_email": "", "payer_name": "", "payer_phone": "", "beneficiary": "", "comment": "", "label": "",
     "return_url": "", "notify_url": "", "metadata": "{}", "wire": "{}",
 }  # fmt: skip
+
+
+def _is_over(told_before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Say of a payment that it is remembered, and that nothing of it is under way."""
+    p, a, r, i, n = t.payment, t.attempt, t.refund, t.instalment, t.notice
+    is_asked_for = exists().where(a.c.payment_id == p.c.id).where(
+        a.c.next_at.is_not(None) | (a.c.status == AttemptStatus.REVIEW)
+    )  # fmt: skip
+    is_given_back = exists().where(r.c.payment_id == p.c.id, r.c.status.in_(("pending", "unknown")))
+    is_paid_later = exists().where(i.c.payment_id == p.c.id, i.c.state.in_(("planned", "asked")))
+    # Of a late refund, say.
+    is_told = exists().where(n.c.payment_id == p.c.id, n.c.state == "new", n.c.next_at >= told_before)
+    return p.c.forgotten_at.is_(None), ~is_asked_for, ~is_given_back, ~is_paid_later, ~is_told
 
 
 class Retention:
@@ -39,25 +52,21 @@ class Retention:
 
         :param told_before: a notice that should have gone out before then is waited for no longer
         """
-        p, a, r, i, n = t.payment, t.attempt, t.refund, t.instalment, t.notice
-        is_asked_for = exists().where(a.c.payment_id == p.c.id).where(
-            a.c.next_at.is_not(None) | (a.c.status == AttemptStatus.REVIEW)
-        )  # fmt: skip
-        is_given_back = exists().where(r.c.payment_id == p.c.id, r.c.status.in_(("pending", "unknown")))
-        is_paid_later = exists().where(i.c.payment_id == p.c.id, i.c.state.in_(("planned", "asked")))
-        # Of a late refund, say.
-        is_told = exists().where(n.c.payment_id == p.c.id, n.c.state == "new", n.c.next_at >= told_before)
+        p = t.payment
         asked = select(p.c.id).where(
             p.c.merchant_id == merchant, p.c.ended_at.is_not(None), p.c.ended_at < ended_before
         )
-        idle = asked.where(p.c.forgotten_at.is_(None), ~is_asked_for, ~is_given_back, ~is_paid_later, ~is_told)
+        idle = asked.where(*_is_over(told_before))
         return list(self._db.execute(idle.order_by(p.c.ended_at).limit(limit)).scalars())
 
-    def forget(self, payment_id: int, now: datetime) -> bool:
-        """Blank what tells of people; false when that was done before. The caller has taken the payment."""
+    def forget(self, payment_id: int, now: datetime, told_before: datetime) -> bool:
+        """Blank what tells of people; false when that was done before, or something of it is under way again.
+
+        The caller has taken the payment: what was true as it was found may be so no longer.
+        """
         p = t.payment
         done = self._db.execute(
-            update(p).where(p.c.id == payment_id, p.c.forgotten_at.is_(None)).values(forgotten_at=now, **_OF_PAYMENT)
+            update(p).where(p.c.id == payment_id, *_is_over(told_before)).values(forgotten_at=now, **_OF_PAYMENT)
         )
         if done.rowcount != 1:
             return False

@@ -539,10 +539,10 @@ class TestRetention:
         payment = open_payment(parts, metadata={"a": "b"}, wire={"c": "d"}, payer_phone="+33612345678", comment="oui")
         pay(parts, payment)
         several(parts, 1)
-        change(parts, t.attempt, token="stands for the card")
+        change(parts, t.attempt, token="stands for the card", next_at=None)
         with parts.store.transaction() as tx:
             kept_before = tx.retention.merchants()
-            done = [tx.retention.forget(1, clock.now() + at * SECOND) for at in (0, 1)]
+            done = [tx.retention.forget(1, clock.now() + at * SECOND, clock.now() + DAY) for at in (0, 1)]
             first, second = tx.connection.execute(select(t.payment).order_by(t.payment.c.id)).all()
             rows = [all_of(tx, t.line, "payment_id", "label"), all_of(tx, t.attempt, "phone", "expiry", "token")]
             notices, kept = tx.notices.of_payment(1), tx.retention.merchants()
