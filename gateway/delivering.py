@@ -158,14 +158,20 @@ class Deliverer:
             lane.pool.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, tasks: Sequence[_Task], lease: str) -> None:
-        """Send notices for one place one after the other; where the first waits or fails, the others are given back."""
-        until = self._now() + _RUN_LONGEST
-        for number, task in enumerate(tasks):
-            is_taken = self._try(task, lease)
-            rest = [left.row.id for left in tasks[number + 1 :]]
-            if rest and (not is_taken or self._now() > until or self._is_closing):
+        """Send notices for one place one after the other; where the first waits or fails, the others are given back.
+
+        So they are where what came of one could not be written down: none of them was tried.
+        """
+        until, rest = self._now() + _RUN_LONGEST, [task.row.id for task in tasks]
+        try:
+            for task in tasks:
+                rest.remove(task.row.id)
+                is_taken = self._try(task, lease)
+                if not is_taken or self._now() > until or self._is_closing:
+                    return
+        finally:
+            if rest:
                 self._spare.put((rest, lease))
-                return
 
     def _try(self, task: _Task, lease: str) -> bool:
         """Send one notice; say whether its receiver has it. What came of it is written down here, or soon."""

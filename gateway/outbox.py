@@ -95,7 +95,8 @@ class Outbox:
         if event.type not in _RECEIPTS:
             return []
         payer = [("payer_mail", result.email)] if result.email else []
-        managers = self._managers.get(result.request.merchant, ())
+        # Each once: a second row of the same would be refused, and the money's own with it.
+        managers = dict.fromkeys(self._managers.get(result.request.merchant, ()))
         return [*payer, *(("merchant_mail", manager) for manager in managers)]
 
     def retry_at(self, dialect: str, merchant: str, tries: int, now: datetime) -> datetime | None:

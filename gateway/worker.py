@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _SWEEP_EVERY = timedelta(seconds=5)
 # How long a worker sleeps when nobody calls: well under the promised second.
 _NAP_SECONDS = 0.5
+# As much of a worker's name as a heartbeat has room for.
+_NAME_MAX = 64
 # How long a thread that computes keeps others from running.
 _SWITCH_SECONDS = 0.0005
 
@@ -40,7 +42,8 @@ class Worker:
         self, store: Store, checkout: Checkout | None, deliverer: Deliverer, bell: Bell, now: Callable[[], datetime]
     ) -> None:
         self._store, self._checkout, self._deliverer, self._bell, self._now = store, checkout, deliverer, bell, now
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        # The end of a long name is what tells one host of a cluster from another.
+        self._name = f"{socket.gethostname()}:{os.getpid()}"[-_NAME_MAX:]
         self._stopping = False
         self._beaten_at = datetime.min.replace(tzinfo=now().tzinfo)
         # Beside the deliveries: a sweep may wait for a bank, a code may not.

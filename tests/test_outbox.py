@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,19 @@ from sqlalchemy import Row, select, text
 
 from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
+from gateway.checkout import Checkout
 from gateway.core.errors import DeliveryFailed, NotFound, StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult
 from gateway.core.states import Status
 from gateway.delivering import SCHEDULES, Deliverer, spread
 from gateway.dialects import Refund, Signed, Which
+from gateway.outbox import Outbox
 from gateway.parts import Parts
 from gateway.store import Transaction
 from gateway.store import tables as t
 from gateway.store.notices import Room
-from tests.factories import CHALLENGE, FUNDS, a_card, deliver, enter, open_payment, pay
+from tests.factories import CHALLENGE, FUNDS, MERCHANT, a_card, deliver, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.crash import Receiver, listening, rises
 
@@ -503,6 +506,28 @@ class TestCrashes:
             ("merchant_mail", 1): 1,
         }
 
+    def test_what_waits_behind_a_failure_that_cannot_be_written_down_is_given_back(
+        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(6):
+            pay(parts, open_payment(parts))
+        postman = Postman(failing)
+        deliverer = Deliverer(parts.store, dict.fromkeys(NAMES, postman), parts.now, outbox=parts.outbox)
+
+        def busy(*_: object, **__: object) -> None:
+            raise StoreBusy("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(deliverer, "_failed", busy)
+            deliverer.deliver_due()
+            deliverer.drain()
+        deliverer.close()
+
+        tried = {notice.id for notice in postman.of(CONFIRMATION)}
+        waiting = [(row.tries, row.lease) for row in notices(parts) if row.event_id not in tried]
+        assert waiting == [(0, "")] * (6 - len(tried))
+        assert waiting
+
     def test_a_worker_brings_out_what_it_has_a_channel_for_and_leaves_the_rest(self, parts: Parts) -> None:
         enter(parts, open_payment(parts), CHALLENGE)
         pay(parts, open_payment(parts))
@@ -699,6 +724,16 @@ class TestWhoIsTold:
             "payer_mail": 1,
             "merchant_mail": 1,
         }
+
+    def test_a_manager_who_is_in_the_book_twice_is_told_once_and_costs_no_payment(self, parts: Parts) -> None:
+        (address,) = parts.settings.merchants[MERCHANT].managers
+        outbox = Outbox(dialects=parts.dialects, managers={MERCHANT: (address, address)})
+        twice = replace(parts, outbox=outbox, checkout=Checkout(replace(parts.checkout.desk, outbox=outbox)))
+
+        paid = pay(twice, open_payment(twice))
+
+        assert paid.status is Status.PAID
+        assert [row.target for row in notices(twice, "merchant_mail")] == [address]
 
 
 class TestDeadWorkers:

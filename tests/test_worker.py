@@ -121,6 +121,15 @@ class TestSweeping:
         assert before == ("worker: no heartbeat; start `guichet worker`",)
         assert parts.faults() == before
 
+    def test_one_on_a_host_with_a_long_name_is_heard_of(self, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("socket.gethostname", lambda: "guichet-" + "w" * 54 + "42")
+        with working(parts, Recording()):
+            wait_until(lambda: not parts.faults())
+
+        (name,) = heartbeats(parts) - {"readyz"}
+        assert name.endswith(f"42:{os.getpid()}")
+        assert len(name) <= 64  # what its column takes
+
     def test_its_first_beat_clears_away_workers_silent_for_a_day(self, parts: Parts, clock: Clock) -> None:
         for name, hours in (("killed:1", 25), ("stopped:2", 23)):
             with parts.store.transaction() as tx:
