@@ -20,6 +20,8 @@ _OpId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _Word = Annotated[str, StringConstraints(max_length=128)]
 # Field 39 of ISO 8583, or nothing.
 _Code = Annotated[str, StringConstraints(pattern=r"^([0-9A-Z]{2})?$")]
+# What an attempt keeps of a refusal: a longer word could not be written down, and the refusal with it.
+_Family = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{0,32}$")]
 
 ShapeT = TypeVar("ShapeT", bound="Shape")
 
@@ -139,7 +141,7 @@ class AnswerReply(_Priced):
 
     outcome: Outcome
     response_code: _Code
-    family: _Word
+    family: _Family
     authorisation_number: Annotated[str, StringConstraints(pattern=r"^([0-9A-Za-z]{6}|[0-9A-Za-z]{4})?$")]
 
     @model_validator(mode="after")

@@ -38,7 +38,8 @@ __all__ = ["Pen", "Store", "Transaction", "open_engine"]
 _UNIQUE = frozenset({"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
 
 # PostgreSQL's idle_in_transaction_session_timeout and transaction_timeout: this process was frozen, and its session is gone.
-_SESSION_ENDED = frozenset({"25P03", "25P04"})
+# And read_only_sql_transaction: it is a standby now, or its keeper lets nobody write because its disk is nearly full.
+_AWAY = frozenset({"25P03", "25P04", "25006"})
 
 
 @dataclass(frozen=True)
@@ -237,5 +238,5 @@ def _is_unique_violation(error: IntegrityError) -> bool:
 def _is_mistake(error: OperationalError | InternalError) -> bool:
     """Tell a wrong statement, such as one of a schema that is not current, from a database that is busy or away."""
     if isinstance(error, InternalError):
-        return getattr(error.orig, "sqlstate", None) not in _SESSION_ENDED
+        return getattr(error.orig, "sqlstate", None) not in _AWAY
     return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR"

@@ -1,7 +1,7 @@
 """What each database promises before money is entrusted to it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from sqlalchemy import event, text
@@ -54,6 +54,22 @@ def test_a_session_that_its_server_has_ended_is_not_used_again(parts: Parts, dat
 
     with parts.store.transaction() as tx:
         assert tx.connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != ended
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_database_that_may_only_be_read_is_away_until_it_may_be_written(parts: Parts) -> None:
+    payment = open_payment(parts)
+    with parts.store.engine.connect() as db:
+        name = db.execute(text("SELECT current_database()")).scalar_one()
+    for answer in ("on", "off"):
+        with parts.store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            db.execute(text("SET default_transaction_read_only = off"))
+            db.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = {answer}"))
+        parts.store.engine.dispose()
+        with pytest.raises(StoreBusy) if answer == "on" else nullcontext():
+            parts.checkout.paying.cancel(payment.id)
+
+    assert parts.checkout.opening.told(payment.id).status is Status.CANCELLED
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
