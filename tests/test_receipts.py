@@ -455,10 +455,20 @@ def test_a_name_cannot_add_a_header_or_markup(templates: Environment) -> None:
     assert "&lt;script&gt;" in parts(message)[1]
 
 
+def test_an_encoded_word_in_a_reference_cannot_add_a_header(templates: Environment) -> None:
+    hostile = "=?utf-8?q?a=0d=0aBcc=3ac=40d.example?="
+
+    message = mail(paid(replace(PAID, request=replace(REQUEST, reference=hostile))), templates)
+
+    assert message["Bcc"] is None
+    assert "a=0d=0aBcc=3ac=40d.example" in message["Subject"]
+
+
 @pytest.mark.parametrize(
     "target",
-    ["a@b.example\r\nBcc: c@d.example", "a@b.example, c@d.example", "", "a", "a@b@c", "<a@b.example>", "a b@c.example"],
-)
+    ["a@b.example\r\nBcc: c@d.example", "a@b.example, c@d.example", "", "a", "a@b@c", "<a@b.example>", "a b@c.example",
+     "=?utf-8?q?a=0d=0aBcc=3ac=40d.example?=@b.example", "a@=?utf-8?q?b=2ec=0d=0aBcc=3ad?=.example", "a@b].example"],
+)  # fmt: skip
 def test_a_target_that_is_not_one_address_is_refused(target: str, templates: Environment) -> None:
     with pytest.raises(BadField):
         mail(paid(), templates, target=target)

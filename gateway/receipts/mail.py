@@ -24,8 +24,12 @@ from gateway.receipts.words import WORDS, direction
 # RFC 5321 section 4.5.3.1.3, less the angle brackets.
 _ADDRESS_LENGTH_MAX = 254
 
-# Either side of the at sign: no space, control, quote or separator. Accents are right in both (RFC 6531).
-_PART = re.compile(r"[^\s@<>,;:\"()\\\x00-\x1f\x7f]+")
+# How an encoded word begins (RFC 2047). Python's ``email`` decodes one wherever it stands, in an address too: what it hides
+# could be the end of a header.
+_ENCODED = "=?"
+
+# Either side of the at sign: no space, control, quote, bracket or separator. Accents are right in both (RFC 6531).
+_PART = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f\x7f]+")
 
 # Long names are whole in the body; a subject beyond this is cut by the readers anyway.
 _SUBJECT_LENGTH_MAX = 150
@@ -94,7 +98,7 @@ def subject(receipt: Receipt, language: str) -> str:
     words = WORDS[language]
     text = words[f"subject_{receipt.operation}"].format(order=receipt.order)
     marks = [words["test"]] * receipt.test + [words["duplicate"]] * receipt.duplicate
-    text = f"{''.join(f'[{mark}] ' for mark in marks)}{text} - {receipt.payee_name}"
+    text = f"{''.join(f'[{mark}] ' for mark in marks)}{text} - {receipt.payee_name}".replace(_ENCODED, "= ?")
     return text if len(text) <= _SUBJECT_LENGTH_MAX else text[: _SUBJECT_LENGTH_MAX - 1].rstrip() + "…"
 
 
@@ -124,7 +128,8 @@ def _sender(text: str, *, test: bool) -> Address:
 def _address(spec: str) -> Address:
     """Take one address; anything that could end the header or begin another address is refused."""
     local, _, domain = spec.rpartition("@")
-    if len(spec) > _ADDRESS_LENGTH_MAX or not (_PART.fullmatch(local) and _PART.fullmatch(domain)):
+    is_plain = _PART.fullmatch(local) and _PART.fullmatch(domain) and _ENCODED not in spec
+    if len(spec) > _ADDRESS_LENGTH_MAX or not is_plain:
         raise BadField("address", "not_an_address", "use one plain e-mail address")
     return Address("", local, domain)
 

@@ -57,7 +57,9 @@ _FIELD_NAMES = {"cc-number": "number", "cc-exp": "expiry", "cc-csc": "security_c
 
 # RFC 5321 section 4.5.3.1 leaves 254 characters for an address once its angle brackets are counted.
 _EMAIL_LENGTH_MAX = 254
-_EMAIL = re.compile(r"[^@\s\x00-\x1f,;<>]+@[^@\s.,;<>]+(\.[^@\s.,;<>]+)+")
+# No control, quote, bracket or separator, and no encoded word (RFC 2047): a mail to such an address would not be sent.
+_SIGN = r"\s@,;:<>()\[\]\"\\\x00-\x1f\x7f"
+_EMAIL = re.compile(rf"(?!.*=\?)[^{_SIGN}]+@[^{_SIGN}.]+(\.[^{_SIGN}.]+)+")
 
 # Stand in for a part that is itself refused, so that all faults of an entry are told at once.
 _ANY_NUMBER = CardNumber("0" * 12)

@@ -65,6 +65,9 @@ def test_a_pasted_number_of_any_shape_is_taken(app: Flask, number: str) -> None:
         ("email", "", "nom@exemple.fr"),
         ("email", "claire@exemple", "en entier"),
         ("email", "claire@exemple.fr,autre@exemple.fr", "en entier"),
+        ("email", "=?utf-8?q?a=0d=0aBcc=3ac?=@exemple.fr", "en entier"),
+        ("email", "claire@exem\x00ple.fr", "en entier"),
+        ("email", "claire@exemple].fr", "en entier"),
         ("brand", "unknown", "Choisissez une autre marque"),
     ],
 )
