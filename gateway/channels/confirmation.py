@@ -4,6 +4,7 @@ Only addresses the merchant registered come here; how one is called safely is ``
 the receiver answers is judged by the dialect, from its status and the beginning of its body.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -16,6 +17,8 @@ from gateway.dialects import Dialect, Try
 _BODY_MAX = 16 * 1024
 # Characters kept of an answer, for whoever asks what the merchant said.
 REPLY_MAX = 500
+# Enough for thirty years of waiting; Python refuses to read a number of thousands of digits, and headers hold them.
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class ConfirmationChannel:
@@ -53,6 +56,6 @@ def _judge(reply: Reply, dialect: Dialect) -> str:
     after = reply.headers.get("Retry-After", "")
     raise DeliveryFailed(
         f"HTTP {reply.status_code}",
-        retry_after_seconds=int(after) if after.isdigit() and reply.status_code in (429, 503) else None,
+        retry_after_seconds=int(after) if _SECONDS.fullmatch(after) and reply.status_code in (429, 503) else None,
         reply=said,
     )

@@ -122,7 +122,8 @@ class Expiry:
             raise CardRefused("cc-exp", "missing")
         if turned := re.fullmatch(r"(\d{4})\s*[/\-.]\s*(\d{1,2})", text, re.ASCII):
             text = f"{turned[2]}/{turned[1]}"
-        match = re.fullmatch(r"(\d{1,2})\s*[/\-. ]\s*(\d{4}|\d{2})", text, re.ASCII) or re.fullmatch(
+        # No blank may be read in two ways: a form of them alone would be tried in as many pairs of lengths.
+        match = re.fullmatch(r"(\d{1,2})(?:\s*[/\-.]\s*|\s+)(\d{4}|\d{2})", text, re.ASCII) or re.fullmatch(
             r"(\d{2})(\d{4}|\d{2})", text, re.ASCII
         )
         if not match:

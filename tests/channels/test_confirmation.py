@@ -102,6 +102,18 @@ def test_anything_but_a_2xx_is_a_failure(
     assert len(portal.asked) == 1
 
 
+@pytest.mark.parametrize("header", ["\xb2", "9" * 5000])
+def test_what_is_no_number_of_seconds_is_no_wish_to_wait(
+    channel: ConfirmationChannel, notice: Notice, portal: Portal, header: str
+) -> None:
+    portal.status, portal.headers = 503, {"Retry-After": header}
+
+    with pytest.raises(DeliveryFailed) as failure:
+        channel.deliver(notice, datetime.now(UTC))
+
+    assert (str(failure.value), failure.value.retry_after_seconds) == ("HTTP 503", None)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "[::1]"])
 def test_this_machine_is_never_called(parts: Parts, notice: Notice, address: str) -> None:
     channel = ConfirmationChannel(parts.dialects, allow_loopback=False)

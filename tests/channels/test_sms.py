@@ -252,7 +252,7 @@ def test_other_answers_are_failures(counter: Counter, status: int, again: bool) 
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("30", 30), ("999999", 3600), ("Wed, 21 Oct 2026", None), ("-1", None)]
+    ("header", "seconds"), [("30", 30), ("999999", 3600), ("Wed, 21 Oct 2026", None), ("-1", None), ("9" * 5000, None)]
 )
 def test_the_providers_wish_to_wait_is_passed_on(counter: Counter, header: str, seconds: int | None) -> None:
     counter.status, counter.headers = 429, {"Retry-After": header}

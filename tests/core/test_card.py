@@ -3,6 +3,7 @@
 import hmac
 from datetime import date
 from hashlib import sha256
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,16 @@ def test_the_check_digit_of_iso_7812() -> None:
 )
 def test_an_expiry_is_read_in_any_usual_shape(typed: str) -> None:
     assert Expiry.parse(typed) == Expiry(2027, 1)
+
+
+def test_a_form_full_of_blanks_is_refused_at_once() -> None:
+    began = thread_time()
+
+    with pytest.raises(CardRefused):
+        Expiry.parse("1" + " " * 24_000 + "x")
+
+    # A thousandth of this is usual; read in every pair of lengths, it would be five seconds and more.
+    assert thread_time() - began < 1
 
 
 def test_two_digits_are_a_year_of_this_century() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from time import thread_time
 
 import pytest
 
@@ -65,6 +66,16 @@ def said(act: Callable[[], object]) -> tuple[str, str]:
 )  # fmt: skip
 def test_a_portal_is_told_what_to_mend(text: str, code: str, fix: str) -> None:
     assert said(lambda: open_envelope(text, "pay+jwt")) == (code, fix)
+
+
+def test_a_header_full_of_quotes_is_refused_at_once() -> None:
+    text, began = token('"' + '\\"' * 4000), thread_time()
+
+    refusals = {said(lambda: open_envelope(text, "pay+jwt"))[0] for _ in range(100)}
+
+    assert refusals == {"header_not_allowed"}
+    # A tenth of this is usual; each quote tried as a beginning of its own, it would be eight seconds.
+    assert thread_time() - began < 2
 
 
 @pytest.mark.parametrize(

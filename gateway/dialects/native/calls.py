@@ -48,6 +48,9 @@ def single(query: str, name: str) -> str:
         raise BadRequest((fault("", "format", "send fewer parameters"),)) from error
     if len(values) != 1 or not values[0]:
         raise BadRequest((fault("", "missing", f"give the parameter {name} exactly once"),))
+    # PostgreSQL's text has no room for it, and nothing was ever called so.
+    if "\x00" in values[0]:
+        raise BadRequest((fault("", "control_character", f"give the parameter {name} as it was told"),))
     return values[0]
 
 

@@ -110,8 +110,11 @@ def read_strictly(raw: bytes) -> Json:
 
 
 def _depth(text: str) -> int:
-    """Count the deepest nesting before parsing, so that hostile brackets never recurse."""
-    bare = re.sub(r'"(?:[^"\\]|\\.)*+"', "", text, flags=re.DOTALL)
+    """Count the deepest nesting before parsing, so that hostile brackets never recurse.
+
+    A string that does not end is none to JSON either; it is dropped whole, or each quote in it would be tried as a beginning.
+    """
+    bare = re.sub(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', "", text, flags=re.DOTALL)
     depth = deepest = 0
     for sign in bare:
         depth += (sign in "[{") - (sign in "]}")
