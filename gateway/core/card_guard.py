@@ -4,6 +4,7 @@ A match is a whole token with a brand's prefix, that brand's length and a right 
 numeric reference in ten; 18-digit numbers are never taken for cards, since references of that length are common.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote_plus
@@ -11,8 +12,9 @@ from urllib.parse import unquote_plus
 from gateway.core.card import luhn_valid
 from gateway.core.payment import PaymentRequest
 
-# Digits in groups, with what people put between: spaces of any kind, dots, dashes, slashes, underscores.
-_SEPARATOR = r"[\s.,_/\-\u00ad\u2010-\u2015\u2212]{1,3}"
+# Digits in groups, with what people put between: spaces of any kind, those without width too, dots, dashes, slashes,
+# underscores.
+_SEPARATOR = r"[\s.,_/\-\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2212\ufeff]{1,3}"
 _RUN = re.compile(rf"(?<![^\W_])[0-9]+(?:{_SEPARATOR}[0-9]+)*(?![^\W_])")
 _GROUP = re.compile(r"[0-9]+")
 
@@ -26,7 +28,7 @@ _BRANDS = re.compile(
 
 DIGITS_MIN, DIGITS_MAX = 12, 19
 
-_ADDRESS = re.compile(r"https?:[^\s\"<>]+")
+_ADDRESS = re.compile(r"https?://[^\s\"<>]+")
 
 
 def asks_to_keep_a_card(request: PaymentRequest) -> bool:
@@ -35,9 +37,10 @@ def asks_to_keep_a_card(request: PaymentRequest) -> bool:
     Addresses and the merchant's own reference are left out: references of sixteen digits are common, and one in fifty of
     them would read as a card.
     """
-    told = (request.label, request.beneficiary, request.comment, request.payer_name, request.statement)
+    told = (request.label, request.beneficiary, request.comment, request.payer_name, request.email, request.statement)
     texts = [
         *told,
+        *request.metadata,
         *request.metadata.values(),
         *(line.label for line in request.lines),
         *_values(request.wire.values()),
@@ -48,9 +51,36 @@ def asks_to_keep_a_card(request: PaymentRequest) -> bool:
 
 
 def _values(wire: Iterable[str]) -> Iterator[str]:
-    """Give the values of what a protocol keeps: texts, JSON, or queries, where an escaped address ends with its value."""
+    """Give the values of what a protocol keeps: texts, objects in JSON, queries, and addresses, which may hold a query."""
     for text in wire:
-        yield from map(unquote_plus, _ADDRESS.sub(" ", text).split("&"))
+        # Within a query an address ends with its value, escaped or not.
+        parts = [text] if _ADDRESS.match(text) else text.split("&")
+        for value in _strings(text) or parts:
+            yield from _unescaped(value)
+
+
+def _strings(text: str) -> list[str]:
+    """List the strings of an object in JSON: in the text around them a line's end is a letter. Empty for all else."""
+    try:
+        inner = [json.loads(text)] if text.startswith("{") else []
+    except ValueError:
+        return []
+    found: list[str] = []
+    while inner:
+        value = inner.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict | list):
+            inner += [*value, *value.values()] if isinstance(value, dict) else value
+    return found
+
+
+def _unescaped(text: str) -> Iterator[str]:
+    """Give a text with the escapes of an address undone, and undone again: clients that escape twice are common."""
+    plain = unquote_plus(_ADDRESS.sub(" ", text))
+    yield plain
+    if "%" in plain:
+        yield unquote_plus(_ADDRESS.sub(" ", plain))
 
 
 def without_card_numbers(text: str) -> str:

@@ -1,5 +1,7 @@
 """What is taken for a card number in text that was never meant to hold one, and what is not."""
 
+import json
+
 import pytest
 
 from gateway.core.card_guard import asks_to_keep_a_card, holds_card_number, without_card_numbers
@@ -53,6 +55,15 @@ def test_other_digits_are_no_card_number(text: str) -> None:
         {"wire": {"query": f"arg1={NUMBER}&arg2=x"}},
         {"wire": {"query": "arg1=4970+1051%209190+9006"}},
         {"wire": {"echo": f'{{"note": "{NUMBER}", "back": "{BACK}"}}'}},
+        {"wire": {"fields": json.dumps({"address": "4970\n1051\n9190\n9006"})}},
+        {"wire": {"echo": json.dumps({"buyer": {"notes": ["1 rue", "4970\t1051 9190\t9006"]}})}},
+        {"wire": {"echo": json.dumps({NUMBER: "x"})}},
+        {"wire": {"query": "arg1=4970%25201051%25209190%25209006"}},
+        {"wire": {"query": f"urlretour={BACK}&arg1={NUMBER}"}},
+        {"wire": {"query": f"arg1=http:{NUMBER}"}},
+        {"metadata": {NUMBER: "note"}},
+        {"email": f"{NUMBER}@example.org"},
+        {"comment": "4970\u200b1051\u200b9190\u200b9006"},
     ],
     ids=lambda changes: next(iter(changes), "nothing"),
 )
@@ -84,6 +95,8 @@ def test_a_short_reference_hides_no_card_number(reference: str) -> None:
         {"wire": {"urlretour": f"{BACK}?order={NUMBER}"}},
         {"wire": {"urlnotif": f"{BACK}?a=1&order={NUMBER}", "echo": f'{{"url": "{BACK}?a=1&order={NUMBER}"}}'}},
         {"wire": {"query": f"urlretour=http%3A%2F%2F127.0.0.1%2F%3Forder%3D{NUMBER}&x=1"}},
+        {"wire": {"query": f"urlretour={BACK}?order={NUMBER}&x=1"}},
+        {"wire": {"fields": json.dumps({"vads_url_check": f"{BACK}?a=1&order={NUMBER}", "x": "{"})}},
         {"comment": "2026 1234 5678 9012"},
     ],
     ids=lambda changes: next(iter(changes), "nothing"),

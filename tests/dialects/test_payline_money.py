@@ -360,3 +360,13 @@ def test_what_the_sdks_say_of_themselves_is_kept_with_the_payment() -> None:
     assert isinstance(unsaid, Open)
     assert said.marks == {"client": "shop 1 - PHP SDK 4.77", "failover": "APP_02101"}
     assert unsaid.marks == {}
+
+
+def test_a_card_number_in_a_header_is_not_kept() -> None:
+    headers = {"authorization": BASIC, "version": "4970 1051 9190 9006", "x-failover-cause": "4970105191909006"}
+    call = HttpCall("POST", "/V4/services/WebPaymentAPI", headers=headers, body=opening())
+
+    said = a_dialect().read(call, NOW)
+
+    assert isinstance(said, Open)
+    assert said.marks == {}

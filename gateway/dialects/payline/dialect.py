@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
+from gateway.core.card_guard import holds_card_number
 from gateway.core.errors import AcquirerUnreachable, BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict
 from gateway.core.payment import Event, PaymentResult
 from gateway.core.states import AttemptStatus, Status
@@ -237,9 +238,11 @@ class PaylineDialect:
 def _marks(call: HttpCall) -> dict[str, str]:
     """Note what the published SDKs tell of themselves in headers; nothing depends on it."""
     told = {"client": call.headers.get("version", ""), "failover": call.headers.get("x-failover-cause", "")}
-    return {
-        name: value[:_MARK_MAX] for name, value in told.items() if value.isascii() and value.isprintable() and value
-    }
+    return {name: value[:_MARK_MAX] for name, value in told.items() if value and _is_plain(value)}
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and value.isprintable() and not holds_card_number(value)
 
 
 def _reply(asked: Asked, values: Values) -> HttpReply:
