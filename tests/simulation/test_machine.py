@@ -199,6 +199,9 @@ class Machine(Ground):
             self.world.stage.sleep(30)
         for page in self.pages:
             self.clear_up(page)
+            # Its time may have run out while nobody knew.
+            if page.is_late(now):
+                page.touch(now)
             self.agree(page)
 
     @precondition(lambda self: any(page.front == "ready" for page in self.pages))
