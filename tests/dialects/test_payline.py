@@ -98,6 +98,7 @@ def test_the_published_credentials_are_let_in(counter: Counter) -> None:
         "",
         "Basic",
         "Basic ????",
+        "Basic \xe9",
         "Bearer MTIz",
         basic("1234567890", "djmeshxyou6lmjqfdh"),
         basic("1234567890", ""),

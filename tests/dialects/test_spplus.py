@@ -465,6 +465,11 @@ def test_the_seven_values_may_stand_anywhere_in_any_order() -> None:
     assert command.marks == {"signature": "V7", "partial": "email"}
 
 
+@pytest.mark.parametrize("email", ["bob%00@example.com", "bob@example%1B.com", "bob@example.com%7F"])
+def test_an_address_with_a_control_character_is_none(email: str) -> None:
+    assert opened(f"{query_of(SEVEN)}&email={email}").request.email == ""
+
+
 def test_a_signature_over_the_values_before_it_is_taken() -> None:
     before = {**SEVEN, "moyen": "CBS"}
     query = f"{urlencode(before)}&hmac={sign(run(before))}&email=bob%40example.com"

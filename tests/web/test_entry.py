@@ -266,6 +266,11 @@ class TestLookUp:
 
         assert [one["id"] for one in found["payments"]] == [told["id"]]
 
+    def test_a_reference_no_database_can_hold_is_refused(self, client: FlaskClient, portal: Portal) -> None:
+        refused = client.get("/v1/payments?reference=FACT%00", headers=portal.bearer)
+
+        assert (refused.status_code, refused.get_json()["errors"][0]["code"]) == (422, "control_character")
+
     def test_nobody_else_sees_it(self, client: FlaskClient, portal: Portal, home: Path, clock: Clock) -> None:
         told = post(client, portal.request(clock)).get_json()
         other = Portal(home, "jvs-demo")

@@ -1,7 +1,6 @@
 """Who is asking: HTTP Basic with the merchant id and the access key (RFC 7617)."""
 
 import base64
-import binascii
 import hmac
 from collections.abc import Mapping
 
@@ -24,7 +23,7 @@ def account_of(call: HttpCall, accounts: Mapping[str, Account]) -> Account:
         raise NotAuthentic("credentials_missing", _FIX)
     try:
         user, _, key = base64.b64decode(given.strip(), validate=True).partition(b":")
-    except binascii.Error as error:
+    except ValueError as error:  # ``binascii.Error`` is one; a plain one is raised for what is not even ASCII
         raise NotAuthentic("credentials_malformed", _FIX) from error
     found = None
     for account in accounts.values():

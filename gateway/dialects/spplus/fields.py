@@ -45,7 +45,8 @@ _LANGUAGE = "fr"
 # Ours, on the way back: a request that carried them could forge the outcome it will be told.
 _RESERVED = frozenset({"refsfp", "etat"})
 
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+", re.ASCII)
+# Control characters are for nobody's mailbox; PostgreSQL has no room for the first of them.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+", re.ASCII)
 _EMAIL_MAX = 254
 
 
