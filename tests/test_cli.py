@@ -1,15 +1,19 @@
 """The ``guichet`` command as an operator meets it."""
 
 import json
+import resource
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import time_machine
 from click.testing import CliRunner, Result
 
+from gateway.checkout.refunding import Refunding
 from gateway.cli import guichet, main
 from gateway.cli.serving import MEMORY
+from gateway.core.errors import StoreBusy
 from gateway.parts import Parts
 from tests.factories import deliver, open_payment, pay
 from tests.support.clock import Clock
@@ -91,6 +95,20 @@ def test_the_operator_refunds_what_is_left(run, parts: Parts) -> None:  # type: 
     assert "nothing is left" in none.output
 
 
+def test_a_refund_nobody_knows_of_is_not_to_be_ordered_blindly_again(run, parts: Parts, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def away(*_: object) -> None:
+        raise StoreBusy("the database did not answer in time")
+
+    paid = pay(parts, open_payment(parts))
+    long = run("payment", "refund", paid.id, "--reason", "x" * 141)
+    monkeypatch.setattr(Refunding, "refund", away)
+    lost = run("payment", "refund", paid.id)
+
+    assert "--reason: keep it to 140 characters" in long.output
+    assert f"guichet payment show {paid.id}) before you ask again" in lost.output
+    assert (long.exit_code, lost.exit_code) == (1, 1)
+
+
 def test_a_dead_notice_is_sent_again_by_hand(run, parts: Parts) -> None:  # type: ignore[no-untyped-def]
     with listening(Receiver(answer=lambda number: (200 if number else 410, {}))) as portal:
         pay(parts, open_payment(parts, notify_url=portal.url, email=""))
@@ -141,6 +159,34 @@ def test_a_busy_port_is_told_with_the_flag_that_changes_it(run, command: str, mo
     assert result.exit_code == 1
     assert f"port {port} on 127.0.0.1" in result.output
     assert "--port" in result.output
+
+
+def test_a_server_leaves_no_core_file_and_overwrites_what_it_frees(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both must be so before the first process that sees a card is made."""
+    seen: list[object] = []
+
+    def supervise() -> None:
+        seen.append("started")
+        raise SystemExit
+
+    serving = "gateway.cli.serving"
+    monkeypatch.setattr(f"{serving}.os.execve", lambda _path, _words, environ: seen.append(environ))
+    monkeypatch.setattr(f"{serving}.configure_logs", lambda: None)
+    monkeypatch.setattr(f"{serving}.refuse_busy", lambda *_: None)
+    monkeypatch.setattr(f"{serving}.resource.setrlimit", lambda *limit: seen.append(limit))
+    monkeypatch.setattr(f"{serving}.Supervisor", supervise)
+    for name in MEMORY:
+        monkeypatch.delenv(name, raising=False)
+
+    run("serve")
+
+    environ, limit, started = seen
+    assert isinstance(environ, dict)
+    assert environ["PYTHONMALLOC"] == "malloc"
+    assert int(environ["MALLOC_PERTURB_"]) > 0
+    assert (limit, started) == ((resource.RLIMIT_CORE, (0, 0)), "started")
 
 
 def test_unsafe_key_files_keep_the_server_from_starting(

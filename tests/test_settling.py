@@ -17,6 +17,7 @@ from gateway.dialects import Cancel, Refund, Signed, Which
 from gateway.parts import Parts
 from gateway.store import tables as t
 from gateway.store.attempts import Attempts
+from gateway.store.payments import Payments
 from tests.factories import CHALLENGE, SILENT_APPROVED, SILENT_LOST, a_request, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
 
@@ -331,3 +332,19 @@ def test_a_card_that_was_just_typed_is_not_refused_for_the_silence_of_the_one_be
         parts.checkout.sweep()
 
     assert parts.checkout.paying.show(payment.id).stage is Stage.CHALLENGE
+
+
+def test_a_part_of_the_sweep_that_breaks_stops_no_other(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = pay(parts, open_payment(parts), SILENT_APPROVED)
+
+    def broken(*_: object) -> int:
+        raise KeyError("a row that nobody thought of")
+
+    monkeypatch.setattr(parts.checkout.limiting, "sweep", broken)
+    monkeypatch.setattr(Payments, "overdue", broken)
+    parts.checkout.sweep()
+
+    assert told(parts, payment).status is Status.PAID
+    assert caplog.messages.count("a part of the sweep broke") == 2

@@ -14,7 +14,7 @@ from gateway.checkout.reconciling import Reconciling
 from gateway.checkout.refunding import Refunding
 from gateway.checkout.settling import Intent, Settling
 from gateway.checkout.situation import Situation, Stage
-from gateway.checkout.sweeping import Sweeping
+from gateway.checkout.sweeping import Sweeping, all_taken
 from gateway.checkout.visiting import Visiting
 
 __all__ = ["Checkout", "Desk", "Intent", "Limiting", "LinkStanding", "LinkState", "Situation", "Stage", "TimeLimit"]
@@ -48,7 +48,5 @@ class Checkout:
 
     def sweep(self) -> int:
         """Settle what silence, crashes and idle payers left open; returns how many things were looked at."""
-        self.limiting.sweep()
-        swept = self._sweeping.sweep() + self.refunding.sweep() + self._instalments.sweep()
-        swept += self._lapsing.sweep()
-        return swept + self._forgetting.sweep()
+        settled = (self._sweeping.sweep, self.refunding.sweep, self._instalments.sweep, self._lapsing.sweep)
+        return all_taken((self.limiting.sweep, *settled, self._forgetting.sweep))

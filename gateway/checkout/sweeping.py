@@ -4,7 +4,7 @@ Everything here is safe to run twice at once, on any number of machines: a due a
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +36,19 @@ _PAUSE_MAX = timedelta(hours=76)
 _PAUSED = "the endpoint was paused: it had failed ten times in a row, and every probe since"
 
 
+def all_taken(steps: Iterable[Callable[[], int | None]]) -> int:
+    """Take one step of a sweep after the other, and count what they did; one that breaks is told, and stops no other."""
+    count = 0
+    for step in steps:
+        try:
+            count += step() or 0
+        except StoreBusy:
+            raise
+        except Exception:
+            log.exception("a part of the sweep broke")
+    return count
+
+
 class Sweeping:
     """Settles what silence, crashes and idle payers left open."""
 
@@ -45,7 +58,7 @@ class Sweeping:
     def sweep(self) -> int:
         """Settle everything that is due once; returns how many things were looked at."""
         # What needs no acquirer comes first, so that a silent one delays nobody else.
-        return self._sweep_overdue() + self._sweep_challenges() + self._sweep_paused() + self._sweep_attempts()
+        return all_taken((self._sweep_overdue, self._sweep_challenges, self._sweep_paused, self._sweep_attempts))
 
     def _sweep_attempts(self) -> int:
         steps: dict[str, Callable[[Row[Any]], None]] = {

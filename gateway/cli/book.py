@@ -9,12 +9,16 @@ import click
 
 from gateway import keys as keys_
 from gateway.cli.serving import home_argument, open_parts, read
+from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects import Refund, Signed, Which
 
 if TYPE_CHECKING:
     from gateway.parts import Parts
+
+# Of a refund's reason.
+_REASON_MAX = 140
 
 
 @click.group()
@@ -150,13 +154,20 @@ def refund(home: Path, payment_id: str, cents: int | None, reason: str) -> None:
     parts = open_parts(home)
     result = parts.checkout.opening.told(payment_id)
     left = result.request.amount.cents - result.refunded_cents
+    if len(reason) > _REASON_MAX:
+        raise click.ClickException(f"--reason: keep it to {_REASON_MAX} characters, as portals must")
     if not left:
         raise click.ClickException("nothing is left to refund")
     amount = Money(cents or left, result.request.amount.currency)
     jti = parts.checkout.desk.new_id("cli")
     signed = Signed(result.request.merchant, jti, "by the operator")
     command = Refund(Which(payment=payment_id), amount, signed, reason)
-    refunded = parts.checkout.refunding.refund(command, result.dialect)
+    try:
+        refunded = parts.checkout.refunding.refund(command, result.dialect)
+    except StoreBusy as error:
+        # Each order has a number of its own here: given twice, it would be carried out twice.
+        look = f"look whether it is there (guichet payment show {payment_id}) before you ask again"
+        raise click.ClickException(f"nobody knows whether the refund was written down: {look}") from error
     click.echo(f"{refunded.refunds[-1].id}: {refunded.refunds[-1].status}")
 
 

@@ -16,8 +16,9 @@ _URL = re.compile(
     re.ASCII,
 )
 
-# A path that says "one up", plainly or in disguise, would climb out of a registered prefix.
-_CLIMBS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)|%2f|%5c|%00|//", re.ASCII | re.IGNORECASE)
+# A path that says "one up", plainly or in disguise, would climb out of a registered prefix; servers of servlets drop what
+# follows a semicolon first.
+_CLIMBS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|;|%3b|$)|%2f|%5c|%00|//", re.ASCII | re.IGNORECASE)
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

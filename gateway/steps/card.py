@@ -172,7 +172,7 @@ class CardForm(FlaskForm):  # type: ignore[misc]  # flask_wtf ships no types
 
     def _forget_secrets(self) -> None:
         self.number.data = self.security_code.data = ""
-        for field in (self.expiry, self.email):
+        for field in (self.expiry, self.email, self.brand):
             if field.errors and _holds_card_details(field.data or ""):
                 field.data = ""
 

@@ -13,6 +13,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from gateway.core.errors import StoreBusy, WrongStatus
 from gateway.core.payment import Payee
@@ -40,6 +41,8 @@ _UNIQUE = frozenset({"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRI
 # PostgreSQL's idle_in_transaction_session_timeout and transaction_timeout: this process was frozen, and its session is gone.
 # And read_only_sql_transaction: it is a standby now, or its keeper lets nobody write because its disk is nearly full.
 _AWAY = frozenset({"25P03", "25P04", "25006"})
+# The last: all connections of this process were taken for too long.
+_FAILURES = (OperationalError, InternalError, NoConnection)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Store:
             if not _is_unique_violation(error):
                 raise
             raise WrongStatus("another request was faster") from error
-        except (OperationalError, InternalError) as error:
+        except _FAILURES as error:
             if _is_mistake(error):
                 raise
             raise StoreBusy("the database did not answer in time") from error
@@ -195,7 +198,7 @@ class Store:
         try:
             with self.engine.connect().execution_options(**use) as connection, connection.begin():
                 yield connection
-        except (OperationalError, InternalError) as error:
+        except _FAILURES as error:
             if _is_mistake(error):
                 raise
             raise StoreBusy("the database did not answer in time") from error
@@ -235,8 +238,10 @@ def _is_unique_violation(error: IntegrityError) -> bool:
     return not _UNIQUE.isdisjoint(names)
 
 
-def _is_mistake(error: OperationalError | InternalError) -> bool:
+def _is_mistake(error: OperationalError | InternalError | NoConnection) -> bool:
     """Tell a wrong statement, such as one of a schema that is not current, from a database that is busy or away."""
+    if isinstance(error, NoConnection):
+        return False
     if isinstance(error, InternalError):
         return getattr(error.orig, "sqlstate", None) not in _AWAY
     return getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR"

@@ -35,6 +35,9 @@ _PRAGMAS = (
 _PG_OPTIONS = (
     "-c lock_timeout=2000 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000 -c guichet.merchants=*"
 )
+# For a server whose machine says nothing any more, which no timeout of its own can tell of: seconds to connect, and
+# milliseconds until what was sent must have arrived. On a socket file the latter says nothing.
+_PG_PATIENCE = {"connect_timeout": 3, "tcp_user_timeout": 10_000}
 _ACT_FOR = text("SELECT set_config('guichet.merchants', :merchants, true)")
 
 
@@ -43,7 +46,7 @@ def open_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         engine = create_engine(
             url, pool_size=8, max_overflow=24, hide_parameters=True,
-            connect_args={"options": _PG_OPTIONS, "cursor_factory": _lean_cursor()},
+            connect_args={"options": _PG_OPTIONS, "cursor_factory": _lean_cursor(), **_PG_PATIENCE},
         )  # fmt: skip
         # Several rows of one table go in one statement, which costs less than half of the driver's own way, one for each.
         engine.dialect.use_insertmanyvalues_wo_returning = True

@@ -100,7 +100,7 @@ def test_after_a_fault_number_and_code_are_forgotten_and_the_rest_is_kept(app: F
     assert (form.expiry.data, form.brand.data, form.email.data) == ("13/28", "visa", "claire@exemple.fr")
 
 
-@pytest.mark.parametrize("field", ["email", "expiry"])
+@pytest.mark.parametrize("field", ["email", "expiry", "brand"])
 @pytest.mark.parametrize("typed", ["4970 1000 0000 0001", "123"])
 def test_card_details_in_the_wrong_field_are_refused_and_forgotten(app: Flask, field: str, typed: str) -> None:
     form = post(app, "required", **{field: typed})

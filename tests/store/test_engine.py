@@ -1,15 +1,17 @@
 """What each database promises before money is entrusted to it."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from gateway.core.errors import StoreBusy
 from gateway.core.states import Status
 from gateway.parts import Parts
-from gateway.store import open_engine
+from gateway.store import Store, open_engine
 from tests.factories import open_payment
 from tests.support.patience import be_patient
 
@@ -41,6 +43,38 @@ def test_a_session_of_postgresql_waits_for_the_disk_and_for_nobody_else_for_long
         assert db.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
         assert db.execute(text("SHOW lock_timeout")).scalar_one() == "2s"
         assert db.execute(text("SHOW statement_timeout")).scalar_one() == "5s"
+        assert db.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "10s"
+
+
+def test_all_questions_of_one_answer_see_one_picture(parts: Parts) -> None:
+    with parts.store.reading() as tx:
+        before = tx.payments.newest(10)
+        payment = open_payment(parts)
+        during = tx.payments.newest(10)
+
+    with parts.store.reading() as tx:
+        after = [row.public_id for row in tx.payments.newest(10)]
+    assert (before, during, after) == ([], [], [payment.id])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_process_whose_connections_are_all_taken_is_busy(parts: Parts, database_url: str) -> None:
+    few = create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    store = Store(few, {}, parts.store.pen)
+
+    with store.reading(), pytest.raises(StoreBusy), store.transaction():
+        pass
+    with store.transaction(), pytest.raises(StoreBusy), store.glance():
+        pass
+    few.dispose()
+
+
+def test_a_machine_that_says_nothing_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        engine = open_engine(f"postgresql+psycopg://nobody@127.0.0.1:{deaf.getsockname()[1]}/none")
+
+        with pytest.raises(OperationalError, match="timeout"), engine.connect():
+            pass
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
