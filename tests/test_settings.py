@@ -73,9 +73,10 @@ def test_a_production_merchant_is_refused_on_the_simulator(home: Path) -> None:
     path = home / "config/merchants.toml"
     path.write_text(path.read_text().replace('name = "Ville de Démonstration"', 'name = "Ville"\nmode = "production"'))
 
-    told = faults(home)
+    told = faults(home, GUICHET_LIMITS__FACTOR="1000")
 
     assert "mairie-demo.mode: production on the simulated acquirer" in told
+    assert "limits.factor: the limits of a test machine" in told
     assert "loopback_callbacks" in told
     assert "base_url: plain http" in told
 

@@ -1,8 +1,13 @@
-"""The printed address: short, signed, typed by hand without trouble, and altered by nobody."""
+"""The addresses that are handed out: the printed one short, typed by hand without trouble, and each altered by nobody."""
 
 import string
+import time
+from base64 import urlsafe_b64decode
+from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
+from itsdangerous import TimestampSigner
 
 from gateway.core.errors import NotFound
 from gateway.links import Links
@@ -58,3 +63,28 @@ def test_a_key_that_was_replaced_still_opens_it() -> None:
     assert rotated.paylink_token(7) != LINKS.paylink_token(7)
     with pytest.raises(NotFound):
         LINKS.paylink_of(rotated.paylink_token(7))
+
+
+def _ticket() -> str:
+    paid = SimpleNamespace(id="pay_1")
+    return LINKS.ticket(paid, "payer").rpartition("/")[2]  # type: ignore[arg-type]  # as much of one as is asked
+
+
+@pytest.mark.parametrize(("days", "is_open"), [(0, True), (89.9, True), (90.1, False)])
+def test_a_mailed_ticket_is_shown_for_ninety_days(
+    monkeypatch: pytest.MonkeyPatch, days: float, *, is_open: bool
+) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time() - days * 24 * 3600))
+        token = _ticket()
+
+    if is_open:
+        assert LINKS.ticket_of(token) == ("pay_1", "payer", "", False)
+    else:
+        with pytest.raises(NotFound):
+            LINKS.ticket_of(token)
+
+
+@pytest.mark.parametrize("token", [LINKS.page_token("pay_1"), _ticket()], ids=["page", "ticket"])
+def test_a_page_and_a_ticket_are_signed_with_sha_256(token: str) -> None:
+    assert len(urlsafe_b64decode(token.rpartition(".")[2] + "=")) == sha256().digest_size

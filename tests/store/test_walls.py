@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -11,13 +12,14 @@ from sqlalchemy.exc import ProgrammingError
 from gateway import migrations
 from gateway.core.errors import NotFound
 from gateway.core.money import Money
+from gateway.core.paylink import LinkTerms
 from gateway.core.payment import PaymentResult
 from gateway.dialects import Cancel, Refund, Signed, Which
 from gateway.parts import Parts
 from gateway.store import open_engine
 from gateway.store import tables as t
 from gateway.store.rights import grant, too_many
-from tests.factories import FRICTIONLESS, open_payment, pay
+from tests.factories import CHALLENGE, FRICTIONLESS, a_request, enter, open_payment, pay
 from tests.support.postgres import drop_database, fresh_database
 
 OURS, THEIRS = "mairie-demo", "jvs-demo"
@@ -83,6 +85,29 @@ def test_the_application_does_all_it_must_with_few_rights(
 
     assert parts.faults() == ("worker: no heartbeat; start `guichet worker`",)
     assert list(too_many(parts.store.engine)) == []
+
+
+def test_each_table_of_merchants_is_parted_between_them(
+    parts: Parts, both: tuple[PaymentResult, PaymentResult]
+) -> None:
+    """A wall that stands and lets everybody through is none: each table holds rows of both, and shows each its own."""
+    for number, (name, paid) in enumerate(zip((OURS, THEIRS), both, strict=True)):
+        command = Refund(Which(frozenset({name}), payment=paid.id), Money(100), Signed(name, "r-1", "d"))
+        parts.checkout.refunding.refund(command, "native")
+        enter(parts, open_payment(parts, merchant=name), CHALLENGE)
+        with parts.store.transaction() as tx:
+            row, now = tx.payments.get(paid.id), parts.now()
+            tx.limits.raise_alert(name, "range", "", now, now + timedelta(hours=1))
+            tx.limits.hold_page(row.id, bytes([number]) * 32, now)
+            tx.links.add([LinkTerms(a_request(merchant=name))], now)
+            part = {"position": 0, "due": now.date(), "amount_cents": 1}
+            tx.connection.execute(t.instalment.insert().values(payment_id=row.id, **part))
+    everything, ours, theirs = (seen_by(parts, frozenset(who)) for who in ((), (OURS,), (THEIRS,)))
+    del everything["audit"]
+
+    for name, count in everything.items():
+        assert 0 < ours[name] < count, name
+        assert ours[name] + theirs[name] == count, name
 
 
 @pytest.mark.usefixtures("both")
@@ -199,3 +224,23 @@ class TestRights:
         assert any("superuser" in remark for remark in too_many(superuser))
         for engine in (owner, superuser):
             engine.dispose()
+
+    def test_each_right_too_many_is_told(self, app: Engine, database_url: str, postgres: str) -> None:
+        role = str(app.url.username)
+        here = make_url(postgres).set(database=make_url(database_url).database)
+        administrator = open_engine(here.render_as_string(hide_password=False))
+        for given, taken, told in (
+            (f"ALTER ROLE {role} BYPASSRLS", f"ALTER ROLE {role} NOBYPASSRLS", "BYPASSRLS"),
+            (f"ALTER ROLE {role} CREATEROLE", f"ALTER ROLE {role} NOCREATEROLE", "CREATEROLE"),
+            (f"GRANT UPDATE ON ledger TO {role}", f"REVOKE UPDATE ON ledger FROM {role}", "may rewrite ledger"),
+            (f"GRANT TRUNCATE ON audit TO {role}", f"REVOKE TRUNCATE ON audit FROM {role}", "may rewrite audit"),
+        ):
+            with administrator.begin() as connection:
+                connection.execute(text(given))
+            remarks = list(too_many(app))
+            with administrator.begin() as connection:
+                connection.execute(text(taken))
+
+            assert [told in remark for remark in remarks] == [True], given
+        administrator.dispose()
+        assert list(too_many(app)) == []

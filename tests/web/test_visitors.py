@@ -2,6 +2,8 @@
 
 import re
 import time
+from base64 import urlsafe_b64decode
+from hashlib import sha256
 
 import pytest
 from flask import Flask
@@ -189,6 +191,25 @@ class TestHeaders:
         kept = [answer.headers["Cache-Control"] for answer in asked]
         assert [value for value in kept if value != "no-store"] == ["public, max-age=31536000, immutable"]
 
+    def test_a_page_may_do_no_more_than_this(self, client: FlaskClient, path: str) -> None:
+        """To the letter: a policy is as weak as its weakest word, wherever in it that stands."""
+        answer = client.get(path, headers=NAVIGATION)
+
+        assert answer.headers["Content-Security-Policy"] == (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+            "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
+        )
+        assert "payment=()" in answer.headers["Permissions-Policy"].split(", ")
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+    def test_no_cache_keeps_what_is_somebodys(self, client: FlaskClient, path: str, parts: Parts) -> None:
+        paid = pay(parts, parts.checkout.opening.told(parts.links.payment_of(path.removeprefix("/p/"))))
+        ticket = parts.links.ticket(paid, "payer")
+        shown = [client.get(one) for one in (path, f"{path}/state", ticket, f"{ticket}.pdf")]
+
+        assert [answer.status_code for answer in shown] == [200, 200, 200, 200]
+        assert {answer.headers["Cache-Control"] for answer in shown} == {"no-store"}
+
     def test_behind_https_cookies_are_the_hosts_own_and_http_is_forgotten(
         self, database_url: str, parts: Parts, clock: Clock
     ) -> None:
@@ -237,6 +258,12 @@ class TestTheCookie:
         _look_back_then(client, path, monkeypatch, 25.1)
 
         assert client.get(path, headers=NAVIGATION).status_code == 403
+
+    def test_is_signed_with_sha_256(self, client: FlaskClient, path: str) -> None:
+        (cookie,) = client.get(path, headers=NAVIGATION).headers.getlist("Set-Cookie")
+
+        signature = cookie.partition(";")[0].rpartition(".")[2]
+        assert len(urlsafe_b64decode(signature + "=")) == sha256().digest_size
 
     def test_is_not_sent_with_a_file_that_caches_keep(
         self, client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
