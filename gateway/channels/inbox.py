@@ -176,8 +176,13 @@ def _parse(path: Path) -> EmailMessage:
 
 def _head(message: Message) -> _Head:
     is_sms = message["X-Guichet-Kind"] == "sms"
-    to = str(message["X-Guichet-To"] or "") if is_sms else parseaddr(str(message["To"] or ""))[1]
+    to = str(message["X-Guichet-To"] or "") if is_sms else parseaddr(_as_written(message, "to"))[1]
     return _Head("sms" if is_sms else "mail", to, str(message["X-Guichet-Payment"] or ""))
+
+
+def _as_written(message: Message, name: str) -> str:
+    """Give a header unread: Python 3.11 breaks over some addresses, such as a lone quote."""
+    return next((str(value) for key, value in message.raw_items() if key.lower() == name), "")
 
 
 def _matches(head: _Head, kind: str | None, payment: str | None, to: str | None) -> bool:

@@ -119,6 +119,8 @@ def test_a_receiver_cannot_add_a_header(box: Inbox) -> None:
         b"To: \xff\xff\r\nDate: yesterday\r\n\r\nx",
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nno end",
         b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntext",
+        b'To: "\r\nSubject: x\r\n\r\ntext',
+        b"To: a: b, c;;\r\nSubject: x\r\n\r\ntext",
     ],
 )
 def test_a_broken_mail_is_shown_all_the_same(box: Inbox, content: bytes) -> None:
