@@ -12,7 +12,9 @@ PINS = tests/foreign/pins
 check test:
 	@$(PYTHON) start.py $@
 
+# What the long tests need besides; without it they would be listed as skipped.
 nightly: ready
+	@for finder in browser tools; do $(BIN)/python -m tests.support.$$finder; done
 	@$(BIN)/python -m tests.nightly
 
 bench: ready
