@@ -37,7 +37,7 @@ _PG_OPTIONS = (
 )
 # For a server whose machine says nothing any more, which no timeout of its own can tell of: seconds to connect, and
 # milliseconds until what was sent must have arrived. On a socket file the latter says nothing.
-_PG_PATIENCE = {"connect_timeout": 3, "tcp_user_timeout": 10_000}
+_PG_PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
 _ACT_FOR = text("SELECT set_config('guichet.merchants', :merchants, true)")
 
 

@@ -56,10 +56,14 @@ class Ground(RuleBasedStateMachine):
         among = self.pages if number == ANY or not fit else fit
         return among[number % len(among)]
 
-    def moment(self) -> datetime:
-        """Say what time it is, when no time is about to run out: a question takes a while, and the model does not."""
-        while any(-_A_MOMENT <= at - self.world.now() <= A_WHILE for page in self.pages for at in page.deadlines()):
-            self.world.stage.sleep(A_WHILE.total_seconds())
+    def moment(self, clear: timedelta = A_WHILE) -> datetime:
+        """Say what time it is, when no time is about to run out: a question takes a while, and the model does not.
+
+        :param clear: how long whatever is asked now may take to look at its clock
+        """
+        live = [page for page in self.pages if page.status in ("created", "opened", "working")]
+        while any(-_A_MOMENT <= at - self.world.now() <= clear for page in live for at in page.deadlines()):
+            self.world.stage.sleep(clear.total_seconds())
         return self.world.now()
 
     def live(self) -> int:
