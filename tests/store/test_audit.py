@@ -30,7 +30,7 @@ from gateway.core.money import Money
 from gateway.core.payment import Instalment, Line
 from gateway.dialects import Refund, Signed, Which
 from gateway.parts import Parts
-from gateway.store import Transaction, open_engine
+from gateway.store import Transaction, open_engine, state
 from gateway.store import tables as t
 from gateway.store.types import UtcDateTime
 from tests.factories import FRICTIONLESS, FUNDS, a_request, an_open, enter, open_payment, pay
@@ -45,7 +45,8 @@ TAMPERINGS = scaled(150, 4000)
 FREE: dict[Table, set[str]] = {
     t.payment: {
         "label", "email", "receipt_email", "payer_name", "payer_phone", "beneficiary", "comment", "language", "pay_before",
-        "metadata", "wire", "schemes", "schemes_again", "statement", "forgotten_at",
+        "metadata", "wire", "schemes", "schemes_again", "statement", "forgotten_at", "spoken", "page_minutes", "extensions",
+        "latest_at",
     },
     t.line: {"payment_id", "label"},
     t.instalment: {"payment_id"},
@@ -60,6 +61,8 @@ FREE: dict[Table, set[str]] = {
     t.audit: set(),
     t.seal: set(),
 }  # fmt: skip
+# Held to the payments of a debt instead.
+COMPARED: dict[Table, set[str]] = {t.debt: {"state"}}
 # Whose row it is cannot be told from the row alone, but a row that changes hands is missed where it was.
 MOVED = [(table, "payment_id") for table in (t.line, t.attempt, t.refund, t.event)]
 
@@ -259,6 +262,14 @@ KINDS: list[Callable[[Scene, Connection], str]] = [
 def test_what_nobody_touched_holds(scene: Scene) -> None:
     with scene.parts.store.engine.connect() as connection:
         assert scene.faults(connection) == []
+
+
+@pytest.mark.parametrize("table", sorted(set(FREE) & set(state._COLUMNS), key=str), ids=str)
+def test_a_column_is_held_to_the_log_or_free(table: Table) -> None:
+    held = set(state._COLUMNS[table].split())
+
+    assert not FREE[table] & held
+    assert FREE[table] | held | COMPARED.get(table, set()) | {"payment_id"} >= set(table.columns.keys())
 
 
 @pytest.mark.nightly_too
