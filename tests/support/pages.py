@@ -63,6 +63,9 @@ class State:
         if self.act:
             self.act(page)
         page.wait_for_selector(f'main[data-page^="{self.page}"]')
+        if self.act:
+            # Only then has its script run: what it hides is still there before.
+            page.wait_for_load_state()
 
 
 def with_more_payees(home: Path) -> Path:
