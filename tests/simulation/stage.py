@@ -52,6 +52,7 @@ class Stage:
         self.current = self._director
         self.elapsed = 0.0
         self.pauses = 0
+        self.is_brisk = False
         self.is_over = False
 
     def enter(self, name: str, task: Callable[[], object], process: str = "", after: float = 0.0) -> Actor:
@@ -78,10 +79,10 @@ class Stage:
             raise Killed
 
     def pause(self) -> None:
-        """Come to a place where others may get on: mostly milliseconds, sometimes a long freeze."""
+        """Come to a place where others may get on: mostly milliseconds, sometimes a long freeze, but not on a brisk stage."""
         self.pauses += 1
         lot = self._chance.random()
-        if lot < 0.96:
+        if lot < 0.96 or self.is_brisk:
             self.sleep(lot * 0.02)
         else:
             self.sleep(self._chance.uniform(0, 3 if lot < 0.995 else 100))
