@@ -39,8 +39,9 @@ def demo(home: Path, once: bool, port: int, portal_port: int, smtp_port: int) ->
     place(port, smtp_port)
     portal_url = f"http://127.0.0.1:{portal_port}"
     (home / "var").mkdir(mode=0o700, exist_ok=True)
-    signal.signal(signal.SIGTERM, _as_interrupt)
     with Programs(home / "var/guichet.log") as programs:
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, programs.interrupt)
         try:
             programs.start("guichet serve", _server(home, port, smtp_port), MEMORY)
             programs.start("the example portals", _portals(home, portal_port))
@@ -59,6 +60,7 @@ class Programs:
 
     log_path: Path
     _running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _is_interrupted: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -84,8 +86,15 @@ class Programs:
                 preexec_fn=partial(end_with, os.getpid()),
             )
 
+    def interrupt(self, _number: int, _frame: object) -> NoReturn:
+        """Stop what is being done. Raised while an object is being finalised this is lost, so :meth:`check` asks again."""
+        self._is_interrupted = True
+        raise KeyboardInterrupt
+
     def check(self) -> None:
-        """Fail when one has ended by itself."""
+        """Fail when one has ended by itself, or all are to end."""
+        if self._is_interrupted:
+            raise KeyboardInterrupt
         for name, program in self._running.items():
             if program.poll() is not None:
                 raise self.failure(f"{name} ended with status {program.returncode}")
@@ -93,10 +102,6 @@ class Programs:
     def failure(self, what: str) -> click.ClickException:
         """Say what went wrong, and where to read more of it."""
         return click.ClickException(f"{what}\nThe log is {self.log_path}")
-
-
-def _as_interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _server(home: Path, port: int, smtp_port: int) -> list[str]:
