@@ -4,7 +4,6 @@ Only addresses the merchant registered come here; how one is called safely is ``
 the receiver answers is judged by the dialect, from its status and the beginning of its body.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -17,8 +16,6 @@ from gateway.dialects import Dialect, Try
 _BODY_MAX = 16 * 1024
 # Characters kept of an answer, for whoever asks what the merchant said.
 REPLY_MAX = 500
-# Enough for thirty years of waiting; Python refuses to read a number of thousands of digits, and headers hold them.
-_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class ConfirmationChannel:
@@ -53,9 +50,8 @@ def _judge(reply: Reply, dialect: Dialect) -> str:
     said = body.decode("utf-8", "replace").replace("\0", "")[:REPLY_MAX]
     if dialect.received(reply.status_code, body):
         return said
-    after = reply.headers.get("Retry-After", "")
     raise DeliveryFailed(
         f"HTTP {reply.status_code}",
-        retry_after_seconds=int(after) if _SECONDS.fullmatch(after) and reply.status_code in (429, 503) else None,
+        retry_after_seconds=reply.retry_after_seconds if reply.status_code in (429, 503) else None,
         reply=said,
     )

@@ -157,5 +157,5 @@ def _filled(fields: Mapping[str, str], notice: Notice) -> dict[str, str]:
 
 
 def _retry_after(answer: Reply) -> int | None:
-    text = answer.headers.get("Retry-After", "")
-    return min(int(text), _RETRY_AFTER_SECONDS_MAX) if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) else None
+    wanted = answer.retry_after_seconds
+    return None if wanted is None else min(wanted, _RETRY_AFTER_SECONDS_MAX)

@@ -31,6 +31,8 @@ _IDLE_SECONDS = 30.0
 _KEPT_MAX = 64
 # What may stand in a line of the head (RFC 9110 section 5.5): nothing that ends it.
 _LINE = re.compile(r"[\t -~]*", re.ASCII)
+# Thirty years at most: Python refuses to read a number of thousands of digits, and headers hold them.
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 # Both packings a server may choose of those asked for (RFC 9110 section 8.4.1); zlib tells them by their first bytes.
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 _EITHER_PACKING = 32 + zlib.MAX_WBITS
@@ -87,6 +89,12 @@ class Reply:
 
     def __init__(self, answer: http.client.HTTPResponse) -> None:
         self._answer, self.status_code, self.headers = answer, answer.status, answer.headers
+
+    @property
+    def retry_after_seconds(self) -> int | None:
+        """How long it asks to wait (RFC 9110 section 10.2.3); ``None`` when it names no number of seconds that can be one."""
+        told = self.headers.get("Retry-After", "")
+        return int(told) if _SECONDS.fullmatch(told) else None
 
     def read(self, limit: int) -> bytes:
         """Read the body's beginning, unpacked. Raises :class:`OSError` or :class:`ValueError` where nobody can."""

@@ -40,10 +40,10 @@ def payfip(reference: str, now: datetime) -> HttpCall:  # noqa: ARG001 - nothing
     return HttpCall("POST", "/tpa/services/securite", body=_envelope(operation))
 
 
-def spplus(reference: str, now: datetime) -> HttpCall:  # noqa: ARG001 - nothing in it ages
+def spplus(reference: str, now: datetime, /, **more: str) -> HttpCall:  # noqa: ARG001 - nothing in it ages
     asked = {
         "siret": "00000000000001-01", "reference": reference, "langue": "FR", "devise": "978", "montant": "96.12",
-        "taxe": "0.00", "validite": "31/12/2099",
+        "taxe": "0.00", "validite": "31/12/2099", **more,
     }  # fmt: skip
     signature = SPPLUS_KEY.sign("".join(asked.values()).encode())
     return HttpCall("GET", "/paiement/init.do", urlencode({**asked, "urlretour": BACK, "hmac": signature}))

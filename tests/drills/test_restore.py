@@ -149,7 +149,7 @@ def people_paying(parts: Parts) -> Iterator[Callable[[int], None]]:
 @pytest.mark.nightly_too
 @pytest.mark.timeout(scaled(400, 3600))
 def test_approvals_made_after_the_backup_reappear_as_paid(site: Site) -> None:
-    parts, number = site.parts, scaled(4, 150)
+    parts, number = site.parts, scaled(4, 500)
     unheard, coded, confirmed, approved, refused = (open_payment(parts) for _ in range(5))
     with people_paying(parts) as wait_for:
         wait_for(number)

@@ -63,10 +63,10 @@ _LONG = (
     "-v",
     "--tb=short",
     "--show-capture=no",
-    f"--timeout={TEST_SECONDS_MAX}",
     "--durations=60",
     "-p",
     "no:randomly",
+    f"--timeout={TEST_SECONDS_MAX}",
 )
 STAGES = (
     Stage("alone", "pytest", (*_LONG, "-m", "nightly_too and alone", "-p", "no:xdist")),

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from gateway.core.card import CardNumber
@@ -17,7 +17,7 @@ from gateway.core.errors import CardRefused, GatewayError
 from gateway.dialects import Command, HttpCall
 from gateway.dialects.addresses import parse_address
 from gateway.parts import Parts
-from tests.dialects.samples import SAMPLES, SPPLUS_KEY, systempay
+from tests.dialects.samples import SAMPLES, spplus, systempay
 from tests.support.clock import Clock
 from tests.support.portal import Portal
 
@@ -26,22 +26,16 @@ _NEXT = b"\xff"
 _TEXTS = re.compile(rb"(?<=>)[^<>]+(?=</)")
 
 _VADS = (
-    *("vads_amount", "vads_currency", "vads_payment_config", "vads_payment_cards", "vads_order_id", "vads_trans_id"),
-    *("vads_trans_date", "vads_capture_delay", "vads_validation_mode", "vads_return_mode", "vads_url_return"),
-    *("vads_url_check", "vads_cust_email", "vads_language", "vads_theme_config", "vads_ext_info_a", "vads_ctx_mode"),
-    *(
-        "vads_available_languages",
-        "vads_cust_name",
-        "vads_redirect_success_timeout",
-        "vads_order_info",
-        "vads_shop_name",
-    ),
-)
+    "vads_amount", "vads_currency", "vads_payment_config", "vads_payment_cards", "vads_order_id", "vads_trans_id",
+    "vads_trans_date", "vads_capture_delay", "vads_validation_mode", "vads_return_mode", "vads_url_return", "vads_url_check",
+    "vads_cust_email", "vads_language", "vads_theme_config", "vads_ext_info_a", "vads_ctx_mode", "vads_available_languages",
+    "vads_cust_name", "vads_redirect_success_timeout", "vads_order_info", "vads_shop_name",
+)  # fmt: skip
 _SPPLUS = ("siret", "reference", "langue", "devise", "montant", "taxe", "validite", "modalite", "email", "arg1")
 _CLAIMS = (
-    *("iss", "aud", "iat", "exp", "jti", "amount", "currency", "reference", "label", "kind", "email", "return_url"),
-    *("notify_url", "lines", "payer", "language", "pay_before", "metadata", "fiscal_year", "stranger"),
-)
+    "iss", "aud", "iat", "exp", "jti", "amount", "currency", "reference", "label", "kind", "email", "return_url", "notify_url",
+    "lines", "payer", "language", "pay_before", "metadata", "fiscal_year", "stranger",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ def doors(parts: Parts, portal: Portal) -> Mapping[str, Door]:
             (b"\x00100", b"\x02MULTI:first=100;count=3;period=30", b"\x03VISA;CB", b"\x0akhttp://127.0.0.1:8001/back"),
         ),
         "spplus values": Door(
-            lambda raw: read("spplus", _spplus(SAMPLES["spplus"]("A1", now), raw)),
+            lambda raw: read("spplus", spplus("A1", now, **_values(_SPPLUS, raw))),
             (b"\x0412.50", b"\x071x/2x/3x", b"\x0631/12/2027"),
         ),
         "address": Door(_address, (b"https://portal.example/back?a=1", b"http://127.0.0.1:8001/x")),
@@ -149,13 +143,6 @@ def _json(text: str) -> object:
 
 def _native(token: bytes) -> HttpCall:
     return HttpCall("POST", "/v1/payments", headers={"content-type": "application/jose"}, body=token)
-
-
-def _spplus(good: HttpCall, raw: bytes) -> HttpCall:
-    asked = {"siret": "00000000000001-01", "reference": "A1", "langue": "FR", "devise": "978", "montant": "96.12",
-             "taxe": "0.00", "validite": "31/12/2099", **_values(_SPPLUS, raw)}  # fmt: skip
-    signature = SPPLUS_KEY.sign("".join(asked.values()).encode())
-    return replace(good, query=urlencode({**asked, "hmac": signature}))
 
 
 def _address(raw: bytes) -> object:

@@ -40,15 +40,15 @@ def main(words: Sequence[str]) -> int:
         folder = Path(place)
         keys.ensure_demo(folder / "keys", load(ROOT, {}).key_holders, Clock().now())
         home = make_home(folder / "home", folder / "keys")
-        names = list(every_door(home))
+        found = every_door(home)
         python = environment(folder / "venv", "atheris") / "python"
-        force = partial(_forced, python, home, seconds=round(told.minutes * 60 * _HANDS / len(names)))
+        force = partial(_forced, python, home, seconds=round(told.minutes * 60 * _HANDS / len(found)))
         with ThreadPoolExecutor(_HANDS) as hands:
-            tries = list(hands.map(force, names))
-    broken = [name for name, tried in zip(names, tries, strict=True) if tried is None]
+            tries = list(hands.map(force, found, found.values()))
+    broken = [name for name, tried in zip(found, tries, strict=True) if tried is None]
     count = sum(tried or 0 for tried in tries)
-    record("doors forced", doors=len(names), tries=count, broken=", ".join(broken))
-    sys.stdout.write(f"{len(names)} doors, {count} tries, {len(broken)} broke\n")
+    record("doors forced", doors=len(found), tries=count, broken=", ".join(broken))
+    sys.stdout.write(f"{len(found)} doors, {count} tries, {len(broken)} broke\n")
     return 1 if broken else 0
 
 
@@ -58,11 +58,11 @@ def every_door(home: Path) -> dict[str, Door]:
     return dict(doors(build(load(home, {}), clock.now), Portal(home)))
 
 
-def _forced(python: Path, home: Path, name: str, *, seconds: int) -> int | None:
+def _forced(python: Path, home: Path, name: str, door: Door, *, seconds: int) -> int | None:
     """Force one door, in a process of its own; gives how often it was tried, or nothing when it broke."""
     begin = home.parent / name
     begin.mkdir()
-    for number, key in enumerate(every_door(home)[name].keys):
+    for number, key in enumerate(door.keys):
         (begin / str(number)).write_bytes(key)
     command = [str(python), "-m", "tests.nightly.forcing", str(home), name, str(begin), str(seconds)]
     done = subprocess.run(

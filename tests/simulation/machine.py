@@ -28,7 +28,7 @@ ANY = 5
 which = st.integers(0, ANY)
 FATE = st.sampled_from(("", "", "", "", *FATES))
 # Longer than anything is asked for before its clock is looked at.
-A_WHILE = timedelta(seconds=5)
+_A_WHILE = timedelta(seconds=5)
 # More than the model's clocks are beside Guichet's.
 _A_MOMENT = timedelta(seconds=1)
 CENTS = st.sampled_from((1, 4000, 6000, AMOUNT))
@@ -58,7 +58,7 @@ class Ground(RuleBasedStateMachine):
         among = self.pages if number == ANY or not fit else fit
         return among[number % len(among)]
 
-    def moment(self, clear: timedelta = A_WHILE) -> datetime:
+    def moment(self, clear: timedelta = _A_WHILE) -> datetime:
         """Say what time it is, when no time is about to run out: a question takes a while, and the model does not.
 
         :param clear: how long whatever is asked now may take to look at its clock

@@ -15,7 +15,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from tests.factories import CHALLENGE, FRICTIONLESS, FUNDS, REFUSED_BY_3DS, a_card
 from tests.simulation.cast import Cast
 from tests.simulation.house import House
-from tests.simulation.machine import A_WHILE, CENTS, FATE, FATES, Ground, which
+from tests.simulation.machine import CENTS, FATE, FATES, Ground, which
 from tests.simulation.model import CARDS_MAX, CODE_LIFE, SENDS_MAX, TRIES_MAX, WAITS, Page
 from tests.support.checker import check
 from tests.support.figures import record
@@ -48,8 +48,8 @@ class Machine(Ground):
         if works:
             page.extend(now)
         until = self.checkout.opening.told(page.id).expires_at
-        # The stage's own messages take a while.
-        assert abs(until - page.until) < A_WHILE
+        # The stage's own messages take a moment.
+        assert abs(until - page.until) < timedelta(seconds=1)
         page.until = until
 
     @precondition(lambda self: self.pages)
