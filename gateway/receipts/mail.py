@@ -17,6 +17,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from gateway.core.errors import BadField
+from gateway.core.mailbox import ENCODED, NEVER
 from gateway.receipts.content import Receipt
 from gateway.receipts.press import Press
 from gateway.receipts.words import WORDS, direction
@@ -24,12 +25,8 @@ from gateway.receipts.words import WORDS, direction
 # RFC 5321 section 4.5.3.1.3, less the angle brackets.
 _ADDRESS_LENGTH_MAX = 254
 
-# How an encoded word begins (RFC 2047). Python's ``email`` decodes one wherever it stands, in an address too: what it hides
-# could be the end of a header.
-_ENCODED = "=?"
-
-# Either side of the at sign: no space, control, quote, bracket or separator. Accents are right in both (RFC 6531).
-_PART = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f\x7f]+")
+# Either side of the at sign.
+_PART = re.compile(rf"[^{NEVER}]+")
 
 # Long names are whole in the body; a subject beyond this is cut by the readers anyway.
 _SUBJECT_LENGTH_MAX = 150
@@ -98,7 +95,7 @@ def subject(receipt: Receipt, language: str) -> str:
     words = WORDS[language]
     text = words[f"subject_{receipt.operation}"].format(order=receipt.order)
     marks = [words["test"]] * receipt.test + [words["duplicate"]] * receipt.duplicate
-    text = f"{''.join(f'[{mark}] ' for mark in marks)}{text} - {receipt.payee_name}".replace(_ENCODED, "= ?")
+    text = f"{''.join(f'[{mark}] ' for mark in marks)}{text} - {receipt.payee_name}".replace(ENCODED, "= ?")
     return text if len(text) <= _SUBJECT_LENGTH_MAX else text[: _SUBJECT_LENGTH_MAX - 1].rstrip() + "…"
 
 
@@ -128,7 +125,7 @@ def _sender(text: str, *, test: bool) -> Address:
 def _address(spec: str) -> Address:
     """Take one address; anything that could end the header or begin another address is refused."""
     local, _, domain = spec.rpartition("@")
-    is_plain = _PART.fullmatch(local) and _PART.fullmatch(domain) and _ENCODED not in spec
+    is_plain = _PART.fullmatch(local) and _PART.fullmatch(domain) and ENCODED not in spec
     if len(spec) > _ADDRESS_LENGTH_MAX or not is_plain:
         raise BadField("address", "not_an_address", "use one plain e-mail address")
     return Address("", local, domain)

@@ -19,6 +19,7 @@ from wtforms.validators import ValidationError
 
 from gateway.core.card import CardEntry, CardNumber, Expiry
 from gateway.core.errors import CardRefused
+from gateway.core.mailbox import ENCODED, NEVER
 from gateway.steps.phrases import Phrase, lazy_gettext
 
 # What a payer can do about each refusal; the keys are the field and rule of CardRefused.
@@ -57,9 +58,8 @@ _FIELD_NAMES = {"cc-number": "number", "cc-exp": "expiry", "cc-csc": "security_c
 
 # RFC 5321 section 4.5.3.1 leaves 254 characters for an address once its angle brackets are counted.
 _EMAIL_LENGTH_MAX = 254
-# No control, quote, bracket or separator, and no encoded word (RFC 2047): a mail to such an address would not be sent.
-_SIGN = r"\s@,;:<>()\[\]\"\\\x00-\x1f\x7f"
-_EMAIL = re.compile(rf"(?!.*=\?)[^{_SIGN}]+@[^{_SIGN}.]+(\.[^{_SIGN}.]+)+")
+# What a mail can be sent to, with a dot in its domain: payers forget the end of it.
+_EMAIL = re.compile(rf"(?!.*{re.escape(ENCODED)})[^{NEVER}]+@[^{NEVER}.]+(\.[^{NEVER}.]+)+")
 
 # Stand in for a part that is itself refused, so that all faults of an entry are told at once.
 _ANY_NUMBER = CardNumber("0" * 12)

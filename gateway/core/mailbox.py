@@ -1,0 +1,7 @@
+"""What no mail address is written with, at whichever door it comes in and at the one it goes out by."""
+
+# For the inside of a negated character class: space, control, quote, bracket and separator. Accents are right (RFC 6531).
+NEVER = r"\s@,;:<>()\[\]\"\\\x00-\x1f\x7f"
+# How an encoded word begins (RFC 2047). Python's ``email`` decodes one wherever it stands, in an address too: what it hides
+# could be the end of a header.
+ENCODED = "=?"
