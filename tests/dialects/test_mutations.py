@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -186,6 +186,64 @@ def test_no_payer_of_systempay_names_the_price(parts: Parts, renamed: tuple[tupl
 
     assert commands[0] is not None
     assert commands[1] is None
+
+
+_PARTS = "MULTI:first=1;count=2;period=365"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("typed", "renamed"),
+    [
+        # One cent now and the rest in a year, typed as the name to deliver to; then as part of a name or a remark.
+        (
+            {"vads_ship_to_name": _PARTS},
+            {"vads_payment_c": ["vads_payment_config"], "vads_payment_ca": ["vads_return_mode"],
+             "vads_payment_config": _PARTS},
+        ),
+        (
+            {"vads_order_info": f"x+PAYMENT+{_PARTS}"},
+            {"vads_order_info": "x", "vads_page_action": "PAYMENT", "vads_payment_config": _PARTS,
+             "vads_payment_d": ["vads_page_action", "vads_payment_config"]},
+        ),
+        # Paid out in a year.
+        (
+            {"vads_cust_name": "365+TEST+978"},
+            {"vads_b": ["vads_ctx_mode"], "vads_c": ["vads_currency", "vads_cust_email"], "vads_capture_delay": "365",
+             "vads_ctx_mode": "TEST", "vads_currency": "978"},
+        ),
+        # Paid out at the shop's word, which never comes.
+        (
+            {"vads_ship_to_name": "12345678+20261121100000+AAAAAA+1"},
+            {"vads_site_id": "12345678", "vads_trans_date": "20261121100000", "vads_trans_id": "AAAAAA",
+             "vads_validation_mode": "1",
+             "vads_vb": ["vads_site_id", "vads_trans_date", "vads_trans_id", "vads_url_check", "vads_url_return"]},
+        ),
+    ],
+)  # fmt: skip
+def test_no_payer_of_systempay_says_when_the_shop_is_paid(
+    parts: Parts, typed: dict[str, str], renamed: dict[str, str | list[str]]
+) -> None:
+    """What payers type into a shop is signed too: under other names it could be what the shop never said.
+
+    A list names the shop's own fields whose values stand there now.
+    """
+    dialect, good = parts.dialects["systempay"], systempay("ORDER0000001", parts.now(), **typed)
+    said = dict(parse_qsl(good.body.decode(), keep_blank_values=True))
+    gone = {*typed, *(name for names in renamed.values() if isinstance(names, list) for name in names)}
+    forged = {name: value for name, value in said.items() if name not in gone} | {
+        name: new if isinstance(new, str) else "+".join(said[one] for one in new) for name, new in renamed.items()
+    }
+    assert _signed_text(forged) == _signed_text(said)
+
+    commands = [outcome(dialect, replace(good, body=urlencode(one).encode()), parts) for one in (said, forged)]
+
+    assert commands[0] is not None
+    assert commands[1] is None
+
+
+def _signed_text(fields: Mapping[str, str]) -> str:
+    return "+".join(fields[name] for name in sorted(fields) if name != "signature")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -6,6 +6,7 @@ import hmac
 import html
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -352,6 +353,8 @@ def test_instalments_always_add_up(total: int, count: int, data: st.DataObject) 
         "MULTI_EXT:20260230=15850",
         "MULTI_EXT:20260101=15850",
         "MULTI_EXT:20261201=0;20270101=15850",
+        "MULTI_EXT:20271122=15850",
+        "MULTI_EXT:20261201=1;99991231=15849",
     ],
 )
 def test_a_wrong_payment_config_is_form_error_07(config: str) -> None:
@@ -614,8 +617,9 @@ def test_a_boundary_cannot_be_moved_unseen() -> None:
         HttpCall("POST", ENTRY, headers={"content-type": "multipart/form-data; boundary=b"}, body=b"nothing"),
         HttpCall("POST", ENTRY, headers={"content-type": "multipart/form-data; boundary=b"}, body=b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\n1\r\n--b--\r\n'),
         HttpCall("POST", ENTRY, headers={"content-type": "multipart/form-data; boundary=b"}, body=b'--b\r\nContent-Disposition: form-data; name="vads_amount"\r\n\r\n1'),
+        HttpCall("POST", ENTRY, headers={"content-type": "multipart/form-data; boundary=b"}, body=b'--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n--b--\r\n'),
     ],
-    ids=["long body", "long query", "many fields", "json", "no boundary", "no part", "file", "cut short"],
+    ids=["long body", "long query", "many fields", "json", "no boundary", "no part", "file", "cut short", "no name"],
 )  # fmt: skip
 def test_what_is_no_form_is_refused(call: HttpCall) -> None:
     with pytest.raises(BadRequest):
@@ -1545,6 +1549,13 @@ def test_the_sdk_test_echoes() -> None:
 
     assert isinstance(said, Say)
     assert json.loads(said.reply.body)["answer"]["value"] == "my testing value"
+
+
+def test_what_is_too_deep_to_be_echoed_is_refused() -> None:
+    for depth in range(800, 1000):
+        call = replace(rest({}, path="Charge/SDKTest"), body=b'{"value":' + b"[" * depth + b"]" * depth + b"}")
+        with suppress(BadRequest):
+            assert isinstance(a_dialect().read(call, NOW), Say)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
+from gateway.acquirers import Answer, Outcome
 from gateway.core.errors import GatewayError
+from gateway.core.money import Money
 from gateway.core.payment import PaymentResult
 from gateway.dialects import HttpCall, HttpReply, LookUp, Open, Refund
 from gateway.parts import Parts
@@ -178,6 +180,20 @@ def test_a_refund_the_bank_refuses_is_an_error(parts: Parts, clock: Clock) -> No
     envelope = call(parts, "CancelOrRefund", {"uuid": payment.handle})
 
     assert (envelope["status"], envelope["answer"]["errorCode"]) == ("ERROR", "PSP_003")
+
+
+def test_a_cancellation_the_bank_refuses_is_an_error_too(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment = begun(parts, by_form(parts, vads_validation_mode="1"))
+    pay(parts, payment)
+
+    def refuse(_target: str, amount: Money, *, op_id: str) -> Answer:
+        return Answer(op_id, Outcome.DECLINED, amount, "12", "wrong_state")
+
+    monkeypatch.setattr(parts.checkout.desk.acquirer, "reverse", refuse)
+    envelope = call(parts, "CancelOrRefund", {"uuid": payment.handle})
+
+    assert (envelope["status"], envelope["answer"].get("errorCode")) == ("ERROR", "PSP_003")
+    assert call(parts, "Get", {"uuid": payment.handle})["answer"]["detailedStatus"] == "AUTHORISED_TO_VALIDATE"
 
 
 def test_what_was_never_paid_is_not_given_back(parts: Parts) -> None:

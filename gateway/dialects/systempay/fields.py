@@ -160,10 +160,18 @@ RULES: Mapping[str, Rule] = {
 _EXT_INFO = _text("91", _LENGTH_MAX)
 _UNKNOWN = _text(OTHER, _LENGTH_MAX)
 # The signature covers values, joined by ``+`` in the order of their names, and no name. A payer who calls the amount
-# something we do not know, and the next number (a capture delay) ``vads_amount``, would name the price.
-_BEFORE_AMOUNT = Rule(
-    OTHER, "leave it out: no number may stand before vads_amount", lambda value: not _holds_number(value)
+# something we do not know, and the next number (a capture delay) ``vads_amount``, would name the price; one who types
+# ``365+TEST+978`` for a name could make a capture delay of it, or a ``1`` a ``vads_validation_mode``. The shop's own
+# currency or number then stands, under a name we do not know, before the one or after the other.
+_FIRST_DELAY, _LAST_MODE = "vads_capture_delay", "vads_validation_mode"
+_NO_NUMBER = Rule(
+    OTHER,
+    f"leave it out: no number may stand before {_FIRST_DELAY} or after {_LAST_MODE}",
+    lambda value: not _holds_number(value),
 )
+# In the same way an address ``MULTI:first=1;count=2;period=365`` could become the plan; the shop's own is then elsewhere.
+_CONFIG_FIELD = "vads_payment_config"
+_PLAN = re.compile(r"SINGLE|MULTI(?:_EXT)?:.*", re.ASCII | re.DOTALL)
 
 EXT_INFO = "vads_ext_info_"
 
@@ -176,11 +184,20 @@ def field_faults(fields: Mapping[str, str]) -> Iterator[Fault]:
     for name, value in fields.items():
         if name not in RULES and (fault := _rule_of_unknown(name, value).fault(name, value)):
             yield fault
+    yield from _second_plans(fields)
+
+
+def _second_plans(fields: Mapping[str, str]) -> Iterator[Fault]:
+    """Find a plan in a field that is not for it, where the form asks for payment in several times."""
+    if fields.get(_CONFIG_FIELD, "").startswith("MULTI"):
+        for name, value in fields.items():
+            if name != _CONFIG_FIELD and any(map(_PLAN.fullmatch, value.split("+"))):
+                yield Fault(f"/{name}", CONFIG, f"leave it out: a plan stands in {_CONFIG_FIELD} alone")
 
 
 def _rule_of_unknown(name: str, value: str) -> Rule:
-    if name < "vads_amount" and _holds_number(value):
-        return _BEFORE_AMOUNT
+    if not _FIRST_DELAY < name < _LAST_MODE and _holds_number(value):
+        return _NO_NUMBER
     return _EXT_INFO if name.startswith(EXT_INFO) else _UNKNOWN
 
 

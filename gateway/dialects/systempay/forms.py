@@ -104,6 +104,9 @@ def _parts(decoder: MultipartDecoder) -> Iterator[tuple[str, bytes]]:
         if isinstance(event, File):
             raise ValueError("a file is no field")
         if isinstance(event, Field):
+            # werkzeug gives ``None`` for a part that has none.
+            if not event.name:
+                raise ValueError("a part without a name is no field")
             name, value = event.name, b""
         elif isinstance(event, Data):
             value += event.data

@@ -110,8 +110,8 @@ def _members(body: bytes) -> Mapping[str, object]:
         raise BadRequest((Fault("", _BAD_INPUT, f"send at most {BYTES_MAX} bytes"),))
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_once)
-        # PostgreSQL's text, and UTF-8 itself, have no room for these.
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        # PostgreSQL's text, and UTF-8 itself, have no room for some; and as deep as an echo stands, none must be too deep.
+        json.dumps({"answer": {"value": value}}, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BadRequest((Fault("", _BAD_INPUT, "send one JSON object in UTF-8, each member once"),)) from error
     if not isinstance(value, dict):

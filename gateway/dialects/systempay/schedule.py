@@ -15,6 +15,9 @@ _QUARTER_MINUTES = 15
 # Three years of months: longer plans are credit, and no shop's contract here.
 _COUNT_MAX = 36
 _PERIOD_DAYS_MAX = 365
+# The first part waits no longer than a capture may (``vads_capture_delay``), the last no longer than in a plan by periods.
+_FIRST_DAYS_MAX = 365
+_LAST_DAYS_MAX = (_COUNT_MAX - 1) * _PERIOD_DAYS_MAX
 
 _MULTI = re.compile(r"MULTI:([a-z]+=[0-9]{1,12}(?:;[a-z]+=[0-9]{1,12}){2});?", re.ASCII)
 _MULTI_EXT = re.compile(r"MULTI_EXT:([0-9]{8}=[0-9]{1,12}(?:;[0-9]{8}=[0-9]{1,12})*);?", re.ASCII)
@@ -85,6 +88,8 @@ def _dated(parts: list[tuple[str, int]], total: Money, today: date) -> Plan:
     # The shop's day and ours may differ by one around midnight.
     if days[0] < today - timedelta(days=1):
         raise ValueError("the first date is past")
+    if days[0] > today + timedelta(days=_FIRST_DAYS_MAX) or days[-1] > today + timedelta(days=_LAST_DAYS_MAX):
+        raise ValueError(f"name dates of the next {_FIRST_DAYS_MAX} days first, and none after {_LAST_DAYS_MAX} days")
     if sum(cents for _, cents in dated) != total.cents:
         raise ValueError("make the instalments add up to vads_amount")
     amounts = [Money(cents, total.currency) for _, cents in dated]

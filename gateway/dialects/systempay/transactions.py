@@ -81,10 +81,12 @@ def answer(command: RestLookUp | Refund, result: PaymentResult) -> Mapping[str, 
     is_foreign = isinstance(command, RestLookUp) and result.request.wire["site"] != command.site
     if outcome is None or is_foreign:
         raise NotFound("no such transaction")
-    if isinstance(command, RestLookUp) or outcome.trans_status != "CAPTURED" or not result.refunds:
+    if isinstance(command, RestLookUp) or not result.refunds:
         return transaction_of(result, outcome)
     last = result.refunds[-1]
     if last.status == "refused":
         raise RequestConflict("refund_refused", "the bank refused to give the money back", result.id)
+    if outcome.trans_status != "CAPTURED":
+        return transaction_of(result, outcome)
     credit = replace(outcome, trans_status="AUTHORISED" if last.status == "done" else "UNDER_VERIFICATION")
     return transaction_of(result, credit, operation_of(last))
