@@ -443,6 +443,14 @@ def test_a_bad_claim_is_refused_by_name(
     assert faults_of(dialect, sign(told, claims(**changes))) == [fault]
 
 
+def test_a_currency_that_is_left_out_is_held_against_the_contract_too(keys: Keys, told: Mapping[str, str]) -> None:
+    in_francs = {"mairie-demo": replace(MAIRIE, currencies=frozenset({"CHF"}))}
+    dialect = NativeDialect(in_francs, keys, ORIGIN)
+
+    assert faults_of(dialect, sign(told, claims(currency=...))) == [("/currency", "currency_not_accepted")]
+    assert opened(dialect, sign(told, claims(currency="CHF"))).request.amount == Money(4250, "CHF")
+
+
 @pytest.mark.parametrize("amount", ["1e2", "1.0", "0.1e3", "100.00", "1E+2"])
 def test_an_amount_in_another_spelling_is_refused(dialect: NativeDialect, told: Mapping[str, str], amount: str) -> None:
     text = json.dumps(claims()).replace("4250", amount).encode()

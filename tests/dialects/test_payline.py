@@ -305,6 +305,20 @@ def test_a_deferred_payment_waits_for_its_day(when: str) -> None:
     assert (request.capture_by_hand, request.capture_days) == (False, 5)
 
 
+# An empty date of .NET's is the first of all days.
+@pytest.mark.parametrize("when", ["", "soon", "20/11/2026", "22/11/2027", "01/01/0001", "31/12/9999"])
+def test_a_deferred_payment_waits_a_year_at_most_and_for_no_day_that_is_past(counter: Counter, when: str) -> None:
+    content = swap("<mode>CPT</mode>", f"<mode>DIF</mode><differedActionDate>{when}</differedActionDate>")
+
+    reply = counter.post(WEB, opening(content))
+
+    assert read(reply, "result", "code") == "02305"
+    assert (read(reply, "result", "longMessage") or "").startswith(
+        "Invalid field format : Deferred Action Date : Must "
+    )
+    assert counter.payments == []
+
+
 @pytest.mark.parametrize(
     ("recurring", "first", "later"),
     [
@@ -324,6 +338,13 @@ def test_a_deferred_payment_waits_for_its_day(when: str) -> None:
             "<startDate>05/12/2026</startDate>",
             9000,
             [(date(2026, 12, 5), 306), (date(2026, 12, 12), 306)],
+        ),
+        # The fifth of the month to start in is past: nothing is debited twice on the day of the order.
+        (
+            "<firstAmount>9000</firstAmount><amount>306</amount><billingCycle>50</billingCycle><billingLeft>2</billingLeft>"
+            "<billingDay>5</billingDay><startDate>25/11/2026</startDate>",
+            9000,
+            [(date(2026, 12, 5), 306), (date(2027, 2, 5), 306)],
         ),
     ],
 )
@@ -348,6 +369,9 @@ def test_several_times_are_one_now_and_the_rest_later(
         "<amount>0</amount><billingCycle>40</billingCycle><billingLeft>3</billingLeft>",
         "<amount>1</amount><billingCycle>10</billingCycle><billingLeft>9612</billingLeft>",
         "<amount>3204</amount><billingCycle>40</billingCycle><billingLeft>3</billingLeft><startDate>soon</startDate>",
+        # The last of all days, which some languages' empty dates are, and after it.
+        "<firstAmount>12</firstAmount><amount>4800</amount><billingCycle>10</billingCycle><billingLeft>2</billingLeft>"
+        "<startDate>31/12/9999</startDate>",
     ],
 )
 def test_parts_that_do_not_make_the_whole_are_refused(counter: Counter, recurring: str) -> None:

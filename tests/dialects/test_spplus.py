@@ -579,6 +579,9 @@ def test_a_hidden_request_that_is_not_base64_is_refused(query: str) -> None:
         ({"devise": "EUR"}, ("/devise", "format")),
         ({"devise": "999"}, ("/devise", "format")),
         ({"devise": "840"}, ("/devise", "currency")),
+        # Currencies of the kits that nothing else here counts in.
+        ({"devise": "124"}, ("/devise", "currency")),
+        ({"devise": "752"}, ("/devise", "currency")),
         ({"montant": "158,50"}, ("/montant", "format")),
         ({"montant": "158.500"}, ("/montant", "format")),
         ({"montant": "0158.50"}, ("/montant", "format")),
@@ -588,6 +591,7 @@ def test_a_hidden_request_that_is_not_base64_is_refused(query: str) -> None:
         ({"montant": "٣"}, ("/montant", "format")),
         ({"montant": "0.00"}, ("/montant", "format")),
         ({"montant": "99999.00"}, ("/montant", "amount_above_limit")),
+        ({"montant": "1000000.00"}, ("/montant", "amount_above_limit")),
         ({"taxe": "00.00"}, ("/taxe", "format")),
         ({"taxe": ""}, ("/taxe", "missing")),
         ({"validite": "31/02/2099"}, ("/validite", "format")),
@@ -924,6 +928,46 @@ def test_a_return_is_no_request_for_less() -> None:
 
     with pytest.raises((BadRequest, NotAuthentic)):
         read(urlencode({**values, "hmac": signature}), dialect)
+
+
+LATE = NOW + timedelta(days=30)
+
+
+@pytest.mark.parametrize("stroke", ["%2F", "%2f", "/"])
+def test_a_return_is_no_request_without_its_last_day(stroke: str) -> None:
+    """A payer who comes too late has a text the server itself signed, for the taking."""
+    dialect, asked = a_dialect(), query_of({**SEVEN, "validite": "25/11/2026"}).replace("%2F", stroke)
+    result = wired(a_result(status=Status.CANCELLED), query=opened(asked, dialect).request.wire["query"])
+    departure = dialect.returned(result, NOW)
+    assert departure is not None
+    values = dict(pair.split("=") for pair in departure.url.partition("?")[2].split("&"))
+    signature = values.pop("hmac")
+    renamed = {{"validite": "x", "refsfp": "y", "etat": "z"}.get(name, name): raw for name, raw in values.items()}
+
+    assert faults_of(urlencode({**renamed, "hmac": signature}), dialect) == {("", "ambiguous")}
+    with pytest.raises(BadRequest, match="validity_past"):
+        read(asked, dialect, now=LATE)
+
+
+@pytest.mark.parametrize("stroke", ["%2F", "%2f", "/"])
+def test_a_request_signed_as_it_was_sent_keeps_its_last_day(stroke: str) -> None:
+    sent = run({**SEVEN, "validite": f"25{stroke}11{stroke}2026"})
+    plain, signature = urlencode({**SEVEN, "validite": ""}), sign(sent)
+
+    assert opened(f"{plain}25{stroke}11{stroke}2026&hmac={signature}").request.pay_before == date(2026, 11, 25)
+    cut = urlencode({**SEVEN, "validite": "", "x": f"25{stroke}11{stroke}2026", "hmac": signature})
+    assert faults_of(cut) == {("", "ambiguous")}
+
+
+@pytest.mark.parametrize("written", ["%325/11/2026", "25%2f1%31%2f2026"])
+def test_no_spelling_of_the_last_day_and_nothing_before_it_frees_a_return_of_it(written: str) -> None:
+    """No signature covers how a value is escaped, nor, of seven, the order."""
+    signature, before = sign(run({**SEVEN, "validite": "25/11/2026"})), urlencode({**SEVEN, "validite": ""})
+
+    assert faults_of(f"{before}{written}&hmac={signature}") == {("", "ambiguous")}
+    moved = f"{before.removesuffix('validite=')}email=a%40b.fr&validite=25%2F11%2F2026&hmac={signature}"
+    assert faults_of(moved) == {("", "ambiguous")}
+    assert opened(moved, a_dialect(a_shop(any_order=True))).request.pay_before == date(2026, 11, 25)
 
 
 # Why a signature was refused.

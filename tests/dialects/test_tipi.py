@@ -521,6 +521,22 @@ def test_a_client_may_read_the_query_instead(place: str, body: bytes) -> None:
     assert call.query == "idretour=3&a=1"
 
 
+def test_a_query_longer_than_an_address_may_be_is_told_all_the_same() -> None:
+    """Each field at its widest, each name twice: no rule bounds what is added to a client's address."""
+    widest = {
+        "objet": "A" * 100, "refdet": "R" * 30, "mel": "'" * 70 + "@ville.fr", "urlcl": "https://ville.fr/" + "a" * 233,
+    }  # fmt: skip
+    spoken = dialect(merchant(protocol={"numcli": REGIE, "notify": "query", "upper_case": True}))
+    told = result(query=with_(**widest))
+    body = spoken.confirmed(told, event("payment.succeeded"))
+
+    call = spoken.delivery(told, Try("evt_1", body, 1, NOW))
+
+    assert len(call.url) > 1024
+    assert call.url == f"{widest['urlcl']}?{body.decode()}"
+    assert call.query == body.decode()
+
+
 def test_the_book_knows_an_address_the_request_does_not_give() -> None:
     told = result(query=without("urlcl"))
 

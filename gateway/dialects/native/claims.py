@@ -102,7 +102,10 @@ class PaymentClaims(_Signing):
     """A payment request: who asks, for how much, for what."""
 
     amount: Cents = Field(description=f"{AMOUNT_RULE}; at most what the merchant's contract allows")
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="an ISO 4217 code that the merchant accepts")
+    # Left out, it is held against the merchant's contract all the same.
+    currency: str = Field(
+        "EUR", validate_default=True, pattern=r"^[A-Z]{3}$", description="an ISO 4217 code that the merchant accepts"
+    )
     reference: Reference = Field(description=f"{REFERENCE_RULE}; what the payer and the accounts know this by")
     label: Label = Field(description=f"{LABEL_RULE}; what the payer reads on the page")
     kind: Literal["debt", "top_up"] = Field("debt", description="debt (paid once) or top_up (repeats)")

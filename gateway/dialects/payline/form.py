@@ -91,17 +91,17 @@ class Form:
             self.refuse(_pointer(path), BAD_FIELD, f"{label} : {URL_RULE} : {told[:_SHOWN_MAX]}")
             return ""
 
-    def day(self, label: str, *path: str) -> date:
-        """Read a day written ``dd/mm/yy`` or ``dd/mm/yyyy``; the first of all days when it is not usable."""
+    def day(self, label: str, *path: str) -> date | None:
+        """Read a day written ``dd/mm/yy`` or ``dd/mm/yyyy``; ``None`` when it is not usable, which is noted."""
         told = self.required(label, *path)
         if not told:
-            return date.min
+            return None
         try:
             # A calendar date has no zone.
             return datetime.strptime(told, "%d/%m/%Y" if len(told) == 10 else "%d/%m/%y").date()  # noqa: DTZ007
         except ValueError:
             self.refuse(_pointer(path), BAD_FIELD, f"{label} : Must be a date dd/mm/yy")
-            return date.min
+            return None
 
 
 def transaction_id(form: Form, name: str) -> str:

@@ -12,6 +12,7 @@ from gateway.dialects.payline.schema import Value
 # billingCycle: a number of days, or of months.
 _DAYS = {"10": 1, "20": 7, "30": 14}
 _MONTHS = {"40": 1, "50": 2, "60": 3, "70": 6, "80": 12, "90": 24}
+_EVERY_MONTH = "40"
 
 # Three years of monthly parts: more is a subscription.
 LATER_MAX = 36
@@ -36,11 +37,14 @@ def plan(recurring: Mapping[str, Value], total: Money, today: date) -> Plan:
     later, rest = divmod(total.cents - first, amount)
     if rest or later not in (left, left - 1) or not 1 <= later <= LATER_MAX:
         raise ValueError("firstAmount and billingLeft times amount must add up to the payment's amount")
-    cycle, day = recurring.get("billingCycle"), recurring.get("billingDay")
+    cycle, day = str(recurring.get("billingCycle")), str(recurring.get("billingDay") or "")
     start = _start(recurring.get("startDate"), today)
+    if start and _step(start, cycle, 0, day) < start:
+        # In the month to start in, that day is over by then: the next month's is meant.
+        start = _step(start, _EVERY_MONTH, 1, day)
     parts = []
     for place in range(later):
-        due = _step(start or today, str(cycle), place if start else place + 1, str(day or ""))
+        due = _step(start or today, cycle, place if start else place + 1, day)
         parts.append(Instalment(due, Money(amount, total.currency)))
     return Plan(Money(first, total.currency), tuple(parts))
 
@@ -66,7 +70,10 @@ def _start(told: Value, today: date) -> date | None:
 
 def _step(start: date, cycle: str, times: int, day: str) -> date:
     if cycle in _DAYS:
-        return start + timedelta(days=_DAYS[cycle] * times)
+        try:
+            return start + timedelta(days=_DAYS[cycle] * times)
+        except OverflowError as error:
+            raise ValueError("startDate must be earlier") from error
     if cycle not in _MONTHS:
         raise ValueError("billingCycle must be one of " + ", ".join((*_DAYS, *_MONTHS)))
     years, month = divmod(start.month - 1 + _MONTHS[cycle] * times, 12)

@@ -141,8 +141,8 @@ def _read_pay(form: Form, account: Account, today: date) -> _Pay:
     elif mode == "DIF":
         label = "Deferred Action Date"
         due = form.day(label, "payment", "differedActionDate")
-        by_hand, days = False, (due - today).days
-        if due > date.min and not 0 <= days <= _DEFERRED_DAYS_MAX:
+        by_hand, days = False, (due - today).days if due else 0
+        if not 0 <= days <= _DEFERRED_DAYS_MAX:
             form.refuse("/payment/differedActionDate", BAD_FIELD, f"{label} : Must be within {_DEFERRED_DAYS_MAX} days")
     elif mode == "NX":
         return _in_parts(form, amount, by_hand=by_hand, today=today)

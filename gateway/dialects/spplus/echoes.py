@@ -55,13 +55,18 @@ def _is_misusable(text: bytes, fields: Fields, shop: Shop) -> bool:
     if len(meanings) > 1 and not shop.protocol.any_order:
         # Sent as a request, it would be refused: its reading is not single.
         return False
-    return any(_is_other(meaning, fields) for meaning in meanings)
+    return any(_is_other(meaning, fields, shop) for meaning in meanings)
 
 
-def _is_other(meaning: Meaning, fields: Fields) -> bool:
-    """A reading that asks for more money is let through: short amounts make one, and nobody wants to pay it."""
+def _is_other(meaning: Meaning, fields: Fields, shop: Shop) -> bool:
+    """A reading that asks for more money is let through: short amounts make one, and nobody wants to pay it.
+
+    One that has lost its last day is not: it could be paid for ever. A shop that may send its values in any order is
+    told of worse.
+    """
+    days = {fields.validite, ""} if shop.protocol.any_order else {fields.validite}
     return (
         (meaning.reference, meaning.devise) != (fields.reference, fields.devise)
         or cents_of(meaning.montant) < fields.amount_cents
-        or (meaning.validite != fields.validite and meaning.validite != "")
+        or meaning.validite not in days
     )

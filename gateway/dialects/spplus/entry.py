@@ -33,6 +33,7 @@ _FIX_READING = (
     "send siret, reference, langue, devise, montant, taxe and validite first and in this order, amounts with two decimals (or set protocol.any_order for this shop): "
     "as they are, the signed values can be read in more than one way"
 )
+_FIX_ECHO = "take the text of another request out of the free values, and send validite right after taxe"
 
 
 class ValidityPast(BadRequest):
@@ -60,8 +61,9 @@ def read_entry(parameters: Sequence[Parameter], shops: Shops, house: House, now:
     today = now.astimezone(house.zone).date()
     if fields.last_day and fields.last_day < today:
         raise ValidityPast(fields.last_day, fields.language)
+    _check_wish(fields, shop, house)
     plan = _plan(parameters, fields, shop, signing, today)
-    request = _request(parameters, fields, shop, house, plan)
+    request = _request(parameters, fields, shop, plan)
     return Open(
         request,
         Signed(shop.merchant.id, house.draw(_JTI_BYTES).hex(), _digest(parameters)),
@@ -90,7 +92,7 @@ def prove(parameters: Sequence[Parameter], fields: Fields, shop: Shop, sisters: 
     else:
         raise _refusal("", "ambiguous", _FIX_READING)
     if not is_harmless(parameters, fields, shop):
-        raise _refusal("", "ambiguous", "take the text of another request out of the free values")
+        raise _refusal("", "ambiguous", _FIX_ECHO)
     return signing
 
 
@@ -107,7 +109,8 @@ def _plan(parameters: Sequence[Parameter], fields: Fields, shop: Shop, signing: 
     return spread(total, times, shop.protocol.instalment_days, today)
 
 
-def _request(parameters: Sequence[Parameter], fields: Fields, shop: Shop, house: House, plan: Plan) -> PaymentRequest:
+def _check_wish(fields: Fields, shop: Shop, house: House) -> None:
+    """Hold what is asked against the shop's contract; what passes is an amount that everybody else can count, too."""
     merchant = shop.merchant
     faults: list[Fault] = []
     if fields.currency != merchant.currency:
@@ -120,9 +123,12 @@ def _request(parameters: Sequence[Parameter], fields: Fields, shop: Shop, house:
     faults += [f for name, text in addresses.items() if text for f in _address_faults(name, text, shop, house)]
     if faults:
         raise BadRequest(tuple(faults))
+
+
+def _request(parameters: Sequence[Parameter], fields: Fields, shop: Shop, plan: Plan) -> PaymentRequest:
     label = f"Référence {fields.reference}"
     return PaymentRequest(
-        merchant=merchant.id,
+        merchant=shop.merchant.id,
         reference=fields.reference,
         amount=plan.now,
         lines=(Line(fields.reference, label, plan.now),),

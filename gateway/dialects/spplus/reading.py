@@ -17,7 +17,9 @@ _REFERENCE_SIGN = re.compile(r"[A-Za-z0-9_-]", re.ASCII)
 _CODES = re.compile(rf"([A-Za-z]{{2}})?({'|'.join(CURRENCIES)})", re.ASCII)
 _AMOUNT = re.compile(AMOUNT, re.ASCII)
 _AMOUNT_LENGTH_MAX = 10
-_DAY = re.compile(r"[0-9]{2}/[0-9]{2}/[0-9]{4}", re.ASCII)
+# Where a text was signed as it was sent, the strokes are still escaped: it says the same day.
+_STROKE = "(?:/|%2[Ff])"
+_DAY = re.compile(f"([0-9]{{2}}){_STROKE}([0-9]{{2}}){_STROKE}([0-9]{{4}})", re.ASCII)
 
 # The company alone, or with a shop number of two or three digits.
 _SIRET_LENGTHS = (COMPANY_LENGTH, COMPANY_LENGTH + 3, COMPANY_LENGTH + 4)
@@ -60,8 +62,8 @@ def _readings(text: str, shop: Shop) -> Iterator[tuple[Rank, Meaning]]:
             montant = text[start:montant_end]
             for taxe_end in _amount_ends(text, montant_end):
                 taxe = text[montant_end:taxe_end]
-                for validite in _days(text, taxe_end):
-                    is_whole = taxe_end + len(validite) == len(text)
+                for validite, end in _days(text, taxe_end):
+                    is_whole = end == len(text)
                     rank = (bool(langue), *_siret_rank(siret, shop), is_whole, *_amount_rank(montant, taxe, validite))
                     yield rank, Meaning(reference, devise, montant, validite)
 
@@ -84,10 +86,11 @@ def _amount_ends(text: str, start: int) -> Iterator[int]:
             yield end
 
 
-def _days(text: str, start: int) -> Iterator[str]:
-    yield ""
+def _days(text: str, start: int) -> Iterator[tuple[str, int]]:
+    """Find the day that may stand there, as it is written without escapes, and where it ends."""
+    yield "", start
     if day := _DAY.match(text, start):
-        yield day[0]
+        yield "/".join(day.groups()), day.end()
 
 
 def _siret_rank(siret: str, shop: Shop) -> Rank:

@@ -85,15 +85,17 @@ class Notifying(Generic[T]):
         client = self._clients.of(result.request.merchant)
         place = client.terms.notify if client else "body"
         url = self.target(result)
-        if place != "body":
-            url = joined(url, this.body.decode("ascii"))
+        # The client's own address is held to the rules for addresses; what is told behind it may be longer than they allow.
         try:
             address = parse_address(url)
         except ValueError as error:
             raise DeliveryFailed("the client gave no usable address", again=False) from error
+        if place != "body":
+            url = joined(url, this.body.decode("ascii"))
         headers = {"content-type": FORM, "user-agent": f"Guichet/{__version__}"}
         headers |= self._house.sign(result.request.merchant, this)
-        return HttpCall("POST", address.path, address.query, headers, b"" if place == "query" else this.body, url)
+        body = b"" if place == "query" else this.body
+        return HttpCall("POST", address.path, url.partition("?")[2], headers, body, url)
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - bodies range from nothing to a sentence
         """Take any 2xx and 3xx for a receipt: several portals answer with a redirection to a page for people."""
