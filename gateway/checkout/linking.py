@@ -101,8 +101,7 @@ class Linking:
             if link is not None and link.terms != one:
                 fix = f"revoke link {link.number} first (guichet links revoke {link.number})"
                 yield Fault(pointer, "link_differs", f"its debt has a link that says otherwise; {fix}")
-            owed = tx.debts.latest(*debt)
-            if owed is not None and owed.state == "paid":
+            if tx.debts.paid(*debt) is not None:
                 yield Fault(pointer, "debt_already_paid", "its debt was paid; take the line out")
 
     def revoke(self, numbers: Sequence[int]) -> tuple[int, ...]:
@@ -160,7 +159,8 @@ class Linking:
 
     def _standing(self, tx: Transaction, link: PayLink, browser: str = "") -> LinkStanding:
         request, now = link.terms.request, self._desk.now()
-        debt = tx.debts.latest(request.merchant, request.fiscal_year, normal_reference(request.reference))
+        which = (request.merchant, request.fiscal_year, request.reference)
+        debt = tx.debts.paid(*which) or tx.debts.latest(*which)
         holder = tx.payments.by_id(debt.holder_id) if debt is not None and debt.holder_id else None
         payment = tx.payments.result(holder) if holder is not None else None
         if debt is not None and debt.state == "paid":

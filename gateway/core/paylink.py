@@ -21,7 +21,10 @@ class LinkTerms:
     def last_on(self) -> date | None:
         """The last day the link works; ``None`` when only a revocation ends it."""
         printed = self.request.pay_before
-        return printed + timedelta(days=self.grace_days) if printed else None
+        if printed is None:
+            return None
+        # No day comes after 31/12/9999, by which "never" is meant.
+        return printed + min(timedelta(days=self.grace_days), date.max - printed)
 
 
 @dataclass(frozen=True, slots=True)

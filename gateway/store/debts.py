@@ -9,6 +9,7 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
+    exists,
     func,
     insert,
     literal,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from gateway.core.errors import WrongStatus
 from gateway.core.payment import normal_reference
-from gateway.core.states import Status
+from gateway.core.states import LIVE, Status
 from gateway.store import tables as t
 
 
@@ -39,6 +40,7 @@ _LATEST = (
     .order_by(_d.c.id.desc())
     .limit(literal_column("1"))
 )
+_PAID = _LATEST.where(_d.c.state == literal_column("'paid'"))
 _ADD = insert(_d).returning(_d.c.id)
 _COUNT_LINES = select(func.count()).select_from(t.line).where(t.line.c.payment_id == _OF)
 _MOVE = (
@@ -58,6 +60,11 @@ class Debts:
         """Find the newest occurrence of a debt that is paid once (top-ups are found by their payment alone)."""
         which = {"merchant": merchant, "year": fiscal_year, "named": normal_reference(reference)}
         return self._db.execute(_LATEST, which).one_or_none()
+
+    def paid(self, merchant: str, fiscal_year: str, reference: str) -> Row[Any] | None:
+        """Find the newest occurrence of a debt that was paid: where references repeat, others may have come after it."""
+        which = {"merchant": merchant, "year": fiscal_year, "named": normal_reference(reference)}
+        return self._db.execute(_PAID, which).one_or_none()
 
     def add(self, merchant: str, fiscal_year: str, reference: str, occurrence: str, holder: int) -> int:
         """Insert a debt, locked by the payment ``holder`` from the start."""
@@ -89,13 +96,26 @@ class Debts:
         self._db.execute(freed.values(state="open", holder_id=None, locked_until=locked_until))
 
     def contradictions(self) -> list[Row[Any]]:
-        """Find debts in a state that the payment which holds them is not in."""
-        d, p = t.debt.c, t.payment.c
+        """Find debts in a state that the payment which holds them is not in, or held by another than pays for them.
+
+        What a live payment pays for is its own, and what a paid one has paid for until all of it was given back.
+        """
+        d, p, line, other = t.debt.c, t.payment.c, t.line.c, t.payment.alias("other").c
         agrees = or_(
             and_(d.state == "open", d.holder_id.is_(None)),
             and_(d.state == "locked", p.status.in_((Status.CREATED, Status.OPENED))),
             and_(d.state == "busy", p.status == Status.WORKING),
             and_(d.state == "paid", p.status == Status.PAID),
         )
-        asked = select(t.debt).outerjoin(t.payment, p.id == d.holder_id).where(func.coalesce(agrees, False).is_(False))
+        is_paid_by = exists().where(line.debt_id == d.id, line.payment_id == d.holder_id)
+        is_owed = or_(
+            other.status.in_(LIVE), and_(other.status == Status.PAID, other.refunded_cents < other.amount_cents)
+        )
+        is_anothers = exists().where(
+            line.debt_id == d.id, other.id == line.payment_id, d.holder_id.is_distinct_from(other.id), is_owed
+        )
+        is_wrong = or_(
+            func.coalesce(agrees, False).is_(False), and_(d.holder_id.is_not(None), ~is_paid_by), is_anothers
+        )
+        asked = select(t.debt).outerjoin(t.payment, p.id == d.holder_id).where(is_wrong)
         return list(self._db.execute(asked.order_by(d.id)))

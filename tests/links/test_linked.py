@@ -62,6 +62,15 @@ def test_the_summary_says_who_what_and_how_much(client: FlaskClient, parts: Part
     assert "famille@" not in page
 
 
+def test_the_last_day_of_all_calendars_breaks_no_page(client: FlaskClient, parts: Parts) -> None:
+    at = path(parts, make(parts, terms(pay_before=date.max, grace_days=7))[0])
+
+    page = client.get(at)
+
+    assert (page.status_code, "31 décembre 9999" in page.text) == (200, True)
+    assert client.get(press(client, at, page.text)).status_code == 200
+
+
 def test_a_post_that_no_page_of_ours_sent_opens_nothing(client: FlaskClient, parts: Parts, link: int) -> None:
 
     assert client.post(path(parts, link), data={"action": "pay"}).status_code == 400

@@ -132,6 +132,36 @@ def test_where_references_repeat_a_link_is_still_paid_once(
     assert by_portal(repeating).status is Status.OPENED
 
 
+@pytest.mark.parametrize("is_left", [False, True])
+def test_what_a_portal_asks_for_again_leaves_the_link_paid(
+    parts: Parts, link: int, is_left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where references repeat, the portal's next payment is another occurrence: open, or left by its payer."""
+    repeating = with_merchant(parts, allow_repeat=True)
+    before = repeating.checkout.linking.show(link)
+    first = pay(repeating, opened(repeating, link))
+    again = by_portal(repeating)
+    if is_left:
+        repeating.checkout.paying.cancel(again.id)
+
+    standing = repeating.checkout.linking.show(link)
+
+    assert (standing.state, standing.payment and standing.payment.id) == (LinkState.PAID, first.id)
+    assert repeating.checkout.linking.open(link) is None
+    assert [one.code for one in repeating.checkout.linking.faults([terms()])] == ["debt_already_paid"]
+    monkeypatch.setattr(repeating.checkout.linking, "show", lambda *_: before)
+    assert repeating.checkout.linking.open(link) is None
+
+
+def test_what_was_paid_stays_paid_when_references_may_repeat_no_more(parts: Parts) -> None:
+    repeating = with_merchant(parts, allow_repeat=True)
+    pay(repeating, by_portal(repeating))
+    repeating.checkout.paying.cancel(by_portal(repeating).id)
+
+    with pytest.raises(RequestConflict, match="debt_already_paid"):
+        by_portal(parts)
+
+
 def test_two_devices_get_one_page_and_the_second_may_ask_for_it(parts: Parts, link: int) -> None:
     first = opened(parts, link)
     parts.checkout.visiting.admits(first.id, "phone", stays=True)
@@ -202,6 +232,14 @@ def test_a_page_opened_on_the_last_day_ends_with_it(parts: Parts, clock: Clock) 
     clock.advance(hours=12, minutes=50)
 
     assert opened(parts, link).expires_at == clock.now().replace(hour=23, minute=0)
+
+
+@pytest.mark.parametrize(("last", "grace_days"), [(date.max, 0), (date.max, 7), (date(9999, 12, 25), 7)])
+def test_the_last_day_of_all_calendars_is_never(parts: Parts, last: date, grace_days: int) -> None:
+    (link,) = make(parts, terms(pay_before=last, grace_days=grace_days))
+
+    assert state(parts, link) is LinkState.PAYABLE
+    assert opened(parts, link).request.pay_before == date.max
 
 
 def test_a_link_without_a_last_day_stays_good(parts: Parts, clock: Clock) -> None:
