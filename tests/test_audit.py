@@ -1,6 +1,8 @@
 """The audit log as an operator meets it: what is written down and by whom, and what ``guichet verify-audit`` says."""
 
 import json
+import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import Pen
 from gateway.store import tables as t
+from gateway.store.audit import link_message
 from tests.factories import SILENT_LOST, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.portal import Portal
@@ -193,6 +196,47 @@ class TestChain:
             assert tx.audit.head() == (anchor.n, anchor.mac)
             assert tx.audit.unsealed(10) == []
             assert anchor.n >= 2
+
+    def test_anchors_are_for_their_owner_alone(self, parts: Parts, home: Path) -> None:
+        before = os.umask(0)
+        try:
+            with parts.sealer().kept():
+                open_payment(parts)
+        finally:
+            os.umask(before)
+
+        assert (home / "var/audit/anchors.jsonl").stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.parametrize(
+        "changed", [("", 2, 7, "mac"), ("one", 3, 7, "mac"), ("one", 2, 8, "mac"), ("one", 2, 7, "")]
+    )
+    def test_a_link_is_bound_to_the_one_before_its_place_and_its_row(self, changed: tuple[str, int, int, str]) -> None:
+        assert link_message(*changed) != link_message("one", 2, 7, "mac")
+
+    def test_half_an_anchor_on_a_full_disk_is_taken_back(self, parts: Parts) -> None:
+        """It would pass for a forged one."""
+        anchors = parts.anchors()
+        anchors.drop(1, "m" * 64)
+        room = (parts.settings.var / "audit/anchors.jsonl").stat().st_size + 40
+        kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, kept[1]))
+        try:
+            with pytest.raises(OSError, match="large"):
+                anchors.drop(2, "n" * 64)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+        anchors.drop(3, "o" * 64)
+
+        assert [anchor.n if isinstance(anchor, Anchor) else anchor for anchor in anchors.all()] == [1, 3]
+
+    @pytest.mark.parametrize(("by", "is_due"), [(0, False), (59, False), (60, True), (-1, True)])
+    def test_an_anchor_is_made_each_hour_whatever_the_clock_said(
+        self, parts: Parts, clock: Clock, by: int, *, is_due: bool
+    ) -> None:
+        parts.anchors().drop(1, "m" * 64)
+        clock.advance(minutes=by)
+
+        assert parts.anchors().is_due() is is_due
 
     def test_two_workers_make_one_chain(self, parts: Parts) -> None:
         with parts.store.transaction() as tx:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import RawIOBase
 from pathlib import Path
 
 # The chain's newest links are covered by the next anchor: the shorter this is, the fewer they are.
@@ -45,15 +46,21 @@ class Anchors:
         self._last = self._newest()
 
     def is_due(self) -> bool:
-        """Say whether the last one is old enough for another."""
-        return self._last is None or self._now().timestamp() - self._last >= EVERY.total_seconds()
+        """Say whether the last one is old enough for another, or of a clock that was wrong: it is never waited for."""
+        return self._last is None or not 0 <= self._now().timestamp() - self._last < EVERY.total_seconds()
 
     def drop(self, n: int, mac: str) -> None:
         """Note that the chain's newest link is ``n``."""
         claims = {"iat": int(self._now().timestamp()), "n": n, "mac": mac}
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**claims, "jws": self._sign(claims)}) + "\n")
+        with self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                _write(file, json.dumps({**claims, "jws": self._sign(claims)}).encode() + b"\n")
+            except OSError:
+                # Half a line on a full disk would pass for a forged one, for ever.
+                file.truncate(before)
+                raise
         self._path.chmod(0o600)
         self._last = self._now().timestamp()
 
@@ -71,3 +78,9 @@ class Anchors:
     def _newest(self) -> float | None:
         moments = [anchor.at for anchor in self.all() if isinstance(anchor, Anchor)]
         return max(moments, default=None)
+
+
+def _write(file: RawIOBase, line: bytes) -> None:
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]

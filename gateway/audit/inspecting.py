@@ -38,6 +38,9 @@ class Inspection:
         self._macs = {anchor.n: "" for anchor in held if isinstance(anchor, Anchor)}
         try:
             yield from (f"entry {name}: there twice: copied" for name in self._tx.audit.doubles())
+            yield from (
+                f"{row.table} {row.number}: numbered as no row of ours is: inserted" for row in self._tx.audit.strays()
+            )
             yield from self._chain()
             yield from self._loose()
             yield from self._payments()

@@ -59,17 +59,21 @@ class Sealer:
                 return
 
     def begin(self) -> None:
-        """Write the payments of before there was a log into it, once: what they say now is what they are held to."""
+        """Write the payments of before there was a log into it, once: what they say now is what they are held to.
+
+        None that the log tells of already: who deletes the chain must not have payments taken for right as they then are.
+        """
         with self._store.reading() as tx:
-            n, _ = tx.audit.head()
-        if n:
-            return
+            if tx.audit.head()[0]:
+                return
+            told = tx.audit.told()
         after = 0
         while True:
             with self._store.transaction() as tx:
                 taken = tx.audit.payments(after, _TAKEN_IN, is_taken=True)
                 for payment_id in taken:
-                    tx.audit.touch(payment_id, "payment.taken_in")
+                    if payment_id not in told:
+                        tx.audit.touch(payment_id, "payment.taken_in")
             if not taken:
                 return
             after = taken[-1]

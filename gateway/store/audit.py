@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal, literal_column, or_, select, union_all
 
 from gateway.acting import actor
 from gateway.store import tables as t
@@ -180,6 +180,15 @@ class Audit:
         a = t.audit
         return list(self._db.execute(select(a.c.public_id).group_by(a.c.public_id).having(func.count() > 1)).scalars())
 
+    def strays(self) -> list[Row[Any]]:
+        """Find what is numbered below the first, or not at all: the walks over these tables begin at one."""
+        counted = ((table, key) for table in (t.audit, t.seal, t.payment) for key in table.primary_key.columns)
+        asked = (
+            select(literal(table.name).label("table"), key.label("number")).where(or_(key < 1, key.is_(None)))
+            for table, key in counted
+        )
+        return list(self._db.execute(union_all(*asked)))
+
     def book(self) -> dict[str, dict[str, object] | None]:
         """Tell what the last start was told of each thing, merchants and keys; nothing of those that were gone."""
         a = t.audit
@@ -190,6 +199,12 @@ class Audit:
     def states(self, payment_ids: Iterable[int]) -> dict[int, State]:
         """Tell what these payments' rows say now."""
         return states_of(self._db, payment_ids)
+
+    def told(self) -> set[int]:
+        """Name the payments that an entry tells of, by row id."""
+        take_time(self._db)
+        told = select(t.audit.c.payment_id).where(t.audit.c.payment_id.is_not(None)).distinct()
+        return set(self._db.execute(told).scalars())
 
     def payments(self, after: int, limit: int, *, is_taken: bool = False) -> list[int]:
         """Walk over all payments, by row id; taken, they wait for this transaction."""

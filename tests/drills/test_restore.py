@@ -240,6 +240,20 @@ def test_what_is_under_way_is_left_alone_for_a_minute(site: Site) -> None:
     assert checkout.reconciling.repair(later) == f"{payment.id} is paid, its card approved"
 
 
+@pytest.mark.parametrize("cents", [1, 9611, 9613])
+def test_another_sum_paid_out_than_was_authorised_is_told(site: Site, cents: int) -> None:
+    payment = pay(site.parts, open_payment(site.parts))
+    told = site.statement()
+    (standing,) = told.standings
+    altered = standing.model_copy(update={"state": "captured", "captured": cents})
+
+    compared = site.reconcile("--repair", statement=told.model_copy(update={"standings": (altered,)}))
+
+    assert compared.exit_code == 1
+    assert f"for {payment.id}: {cents / 100:.2f} EUR paid out; a person must" in compared.output
+    assert site.stands(payment) == (Status.PAID, AttemptStatus.APPROVED)
+
+
 def test_a_copy_is_its_owners_alone_and_holds_no_key(site: Site) -> None:
     pay(site.parts, open_payment(site.parts))
 

@@ -298,3 +298,52 @@ def test_every_tampering_is_found(scene: Scene) -> None:
     )
     assert missed == []
     assert set(found) == {kind.__name__ for kind in KINDS}
+
+
+def test_a_chain_that_was_taken_away_makes_nothing_good(scene: Scene) -> None:
+    """Deleted whole, it is made anew of the same rows by the same key: nothing else may be taken for right with it."""
+    db = scene.parts.store.engine
+    with scene.tampering() as connection:
+        connection.execute(delete(t.seal))
+        connection.execute(update(t.attempt).where(t.attempt.c.id == 1).values(authorisation_number="999999"))
+        connection.commit()
+
+    restarted = scene.parts.sealer()
+    restarted.begin()
+    restarted.seal()
+
+    with db.connect() as connection:
+        faults = scene.faults(connection)
+        assert [fault for fault in faults if "were changed" in fault], faults
+
+
+@pytest.mark.parametrize(("table", "key"), [(t.audit, "id"), (t.payment, "id"), (t.seal, "n")], ids=str)
+def test_what_is_numbered_below_the_first_is_found_too(scene: Scene, table: Table, key: str) -> None:
+    """Our rows count from one, but whoever writes SQL may count from anywhere."""
+    with scene.tampering() as db:
+        row = dict(rows_of(db, table)[0]._mapping) | {key: -7}
+        row |= {"audit_id": -9} if table is t.seal else {"public_id": "made-up"}
+        db.execute(insert(table).values(**row))
+
+        assert f"{table.name} -7: numbered as no row of ours is: inserted" in scene.faults(db)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [("paid", {"state": "open", "holder_id": None}), ("locked", {"state": "open", "holder_id": None}),
+     ("open", {"state": "paid", "holder_id": 1})],
+)  # fmt: skip
+def test_a_debt_that_changes_hands_is_found(parts: Parts, was: str, becomes: dict[str, object]) -> None:
+    """Free to be paid again, or paid by somebody who never paid for it; and whatever really happens to it is right."""
+    pay(parts, open_payment(parts), FRICTIONLESS)
+    other = open_payment(parts, reference="FACT-2")
+    scene = Scene(parts, parts.sealer())
+    with parts.store.engine.connect() as connection:
+        assert scene.faults(connection) == []
+    if was == "open":
+        parts.checkout.paying.cancel(other.id)
+    with scene.tampering() as db:
+        assert scene.faults(db) == []
+        assert db.execute(update(t.debt).where(t.debt.c.state == was).values(becomes)).rowcount == 1
+
+        assert [fault for fault in scene.faults(db) if "which its payment is not" in fault]
