@@ -1,6 +1,7 @@
 """The payer's time: asked for, given again, bounded, and raced for by the sweeper (WCAG 2.2, 2.2.1)."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from threading import Barrier, Thread
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.parts import Parts, build
 from gateway.settings import Settings
 from gateway.store import Transaction
 from gateway.store.payments import PaymentRow, Payments
-from tests.factories import CHALLENGE, FRICTIONLESS, enter, open_payment, pay
+from tests.factories import CHALLENGE, FRICTIONLESS, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
 
 
@@ -30,6 +31,20 @@ def limit(parts: Parts, payment: PaymentResult) -> TimeLimit:
     seen = parts.checkout.paying.show(payment.id).time_limit
     assert seen is not None
     return seen
+
+
+def test_a_page_is_its_browsers_for_as_long_as_it_lives(parts: Parts, clock: Clock) -> None:
+    admits = parts.checkout.visiting.admits
+    payment, _ = parts.checkout.opening.open(replace(an_open(), page_minutes=1440), "native")
+    admits(payment.id, "the first", stays=True)
+
+    for _ in range(3):
+        clock.advance(hours=23)
+        extend(parts, payment)
+        parts.checkout.sweep()
+
+    assert admits(payment.id, "another", stays=True) is None
+    assert admits(payment.id, "the first", stays=True) is not None
 
 
 def test_the_whole_span_is_given_again_from_now_ten_times(parts: Parts, clock: Clock) -> None:
@@ -95,6 +110,15 @@ def test_no_extension_passes_the_last_payable_day(parts: Parts, clock: Clock) ->
 
     assert extend(parts, payment).expires_at == parts.checkout.desk.end_of(today)
     assert (limit(parts, payment).extensions_left, limit(parts, payment).is_bounded) == (0, True)
+
+
+def test_the_last_day_of_all_calendars_bounds_nothing(parts: Parts, clock: Clock) -> None:
+    """Merchants write 31/12/9999 for "always"; no midnight follows that day."""
+    payment = open_payment(parts, pay_before=date.max)
+    clock.advance(minutes=20)
+
+    assert extend(parts, payment).expires_at == clock.now() + timedelta(minutes=30)
+    assert limit(parts, payment).is_bounded is False
 
 
 def test_the_payer_and_the_sweeper_race_for_the_last_second(parts: Parts, settings: Settings, clock: Clock) -> None:

@@ -23,6 +23,8 @@ _Code = Annotated[str, StringConstraints(pattern=r"^([0-9A-Z]{2})?$")]
 # What an attempt keeps of a refusal: a longer word could not be written down, and the refusal with it.
 _Family = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{0,32}$")]
 
+_Brand = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,16}$")]
+
 ShapeT = TypeVar("ShapeT", bound="Shape")
 
 
@@ -41,7 +43,8 @@ class SchemesAsked(Shape):
 class SchemesReply(Shape):
     """Brands, the default first."""
 
-    schemes: tuple[_Word, ...]
+    # Kept as those of an enrolment are, when a card is withheld from the bank.
+    schemes: tuple[_Brand, ...]
 
 
 class _Priced(Shape):
@@ -89,12 +92,13 @@ class EnrolAsked(_Priced):
 class EnrolReply(_Priced):
     """A token for the card, and what its bank wants."""
 
-    token: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    # As long as what an attempt keeps of them, and printable: what could not be written down would end in no answer.
+    token: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,64}$")]
     flow: Flow
-    schemes: Annotated[tuple[_Word, ...], Field(min_length=1)]
-    eci: _Word
-    phone: _Word
-    response_code: _Word
+    schemes: Annotated[tuple[_Brand, ...], Field(min_length=1)]
+    eci: Annotated[str, StringConstraints(pattern=r"^([0-9]{2})?$")]
+    phone: Annotated[str, StringConstraints(pattern=r"^[ -~]{0,32}$")]
+    response_code: Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{0,8}$")]
 
     @classmethod
     def of(cls, enrolment: Enrolment, asked: EnrolAsked) -> Self:
@@ -175,7 +179,8 @@ class CardRefusedReply(Shape):
     """The card cannot be enrolled (HTTP 422): which field, and which rule it breaks."""
 
     error: Literal["card_refused"]
-    field: _Word
+    # The fields of a card page, where the refusal is shown.
+    field: Annotated[str, StringConstraints(pattern=r"^cc-(number|exp|csc)$")]
     rule: _Word
 
 

@@ -11,7 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from enum import StrEnum
@@ -23,7 +24,7 @@ CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
 # Relays wait five minutes for the next command (RFC 5321 section 4.5.3.2.7), what stands between us and them perhaps less.
 _IDLE_SECONDS = 30.0
-_OK = 250
+_OK, _READY = 250, 220
 
 
 class Security(StrEnum):
@@ -85,26 +86,32 @@ def send(relay: Relay, message: EmailMessage) -> None:
 
 
 def _converse(relay: Relay, message: EmailMessage) -> None:
-    smtp = _kept(relay)
-    is_new = smtp is None
-    if smtp is None:
-        smtp = _connect(relay)
-    # A socket timeout bounds one read; a relay that sends a byte now and then would hold the worker for ever.
-    cut = threading.Timer(relay.total_seconds, _cut, (smtp,))
-    cut.daemon = True
-    cut.start()
+    kept = _kept(relay)
+    smtp = kept or _line_to(relay)
     is_accepted = False
     try:
-        if is_new:
-            _introduce(smtp, relay)
-        smtp.send_message(message)
+        with _cut_after(relay.total_seconds, smtp):
+            if kept is None:
+                _connect(smtp, relay)
+            smtp.send_message(message)
         is_accepted = True
     finally:
-        cut.cancel()
         if is_accepted:
             _keep(relay, smtp)
         else:
             smtp.close()
+
+
+@contextmanager
+def _cut_after(seconds: float, smtp: smtplib.SMTP) -> Iterator[None]:
+    """Cut a line when time is up: a socket's timeout bounds one read, and a relay may send a byte now and then for ever."""
+    cut = threading.Timer(seconds, _cut, (smtp,))
+    cut.daemon = True
+    cut.start()
+    try:
+        yield
+    finally:
+        cut.cancel()
 
 
 def _kept(relay: Relay) -> smtplib.SMTP | None:
@@ -116,11 +123,10 @@ def _kept(relay: Relay) -> smtplib.SMTP | None:
                 return None
             _idle.remove(found)
         with suppress(smtplib.SMTPException, OSError):
-            if found.smtp.sock:
-                found.smtp.sock.settimeout(CONNECT_SECONDS)
-                if found.smtp.rset()[0] == _OK:
-                    found.smtp.sock.settimeout(relay.total_seconds)
-                    return found.smtp
+            with _cut_after(CONNECT_SECONDS, found.smtp):
+                is_alive = found.smtp.rset()[0] == _OK
+            if is_alive:
+                return found.smtp
         found.smtp.close()
 
 
@@ -142,15 +148,24 @@ def _keep(relay: Relay, smtp: smtplib.SMTP) -> None:
         one.smtp.close()
 
 
-def _connect(relay: Relay) -> smtplib.SMTP:
+def _line_to(relay: Relay) -> smtplib.SMTP:
+    """Give a line that is not connected yet: only one that is there can be cut while the relay greets."""
     if relay.security is Security.TLS:
-        context = ssl.create_default_context()
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(relay.host, relay.port, timeout=CONNECT_SECONDS, context=context)
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(timeout=CONNECT_SECONDS, context=ssl.create_default_context())
     else:
-        smtp = smtplib.SMTP(relay.host, relay.port, timeout=CONNECT_SECONDS)
+        smtp = smtplib.SMTP(timeout=CONNECT_SECONDS)
+    # The name that the certificate must have: the library takes it from its constructor alone, which would connect.
+    smtp._host = relay.host  # type: ignore[attr-defined]  # not in its stubs
+    return smtp
+
+
+def _connect(smtp: smtplib.SMTP, relay: Relay) -> None:
+    code, _ = smtp.connect(relay.host, relay.port)
+    if code != _READY:
+        raise smtplib.SMTPConnectError(code, "no greeting")
     if smtp.sock:
         smtp.sock.settimeout(relay.total_seconds)
-    return smtp
+    _introduce(smtp, relay)
 
 
 def _introduce(smtp: smtplib.SMTP, relay: Relay) -> None:

@@ -24,6 +24,7 @@ from functools import cached_property
 from certifi import where as usual_authorities
 
 from gateway import __version__
+from gateway.patience import Patience, Timed
 
 # A connection nobody used for so long is closed: receivers and firewalls forget theirs after a minute or so.
 _IDLE_SECONDS = 30.0
@@ -47,27 +48,6 @@ _USUAL = {
 
 class Unspoken(Exception):
     """A call came to nothing; its text is the one word that says how."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a call may take.
-
-    :ivar connect_seconds: to reach one address, TLS included
-    :ivar read_seconds: between two bytes of the answer
-    :ivar until: the end of the whole, by the monotonic clock
-    """
-
-    connect_seconds: float
-    read_seconds: float
-    until: float
-
-    def left(self, most: float) -> float:
-        """Give the seconds that the next wait may take, at most ``most``. Raises :class:`TimeoutError` when none is left."""
-        seconds = min(most, self.until - time.monotonic())
-        if seconds <= 0:
-            raise TimeoutError("no time left")
-        return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +90,15 @@ class Reply:
             raise ValueError("a badly packed body") from error
 
 
-class _Timed(io.RawIOBase):
-    """A socket's reading side, each wait within the patience of the call."""
+class _Answer(http.client.HTTPResponse):
+    """Skips every interim answer (RFC 9110 section 15.2): the library skips 100, and takes what follows for the next call's."""
 
-    def __init__(self, stream: socket.socket, patience: Patience) -> None:
-        super().__init__()
-        self._stream, self._patience = stream, patience
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]  # what BufferedReader gives
-        self._stream.settimeout(self._patience.left(self._patience.read_seconds))
-        return self._stream.recv_into(buffer)
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # not in the library's stubs
+        while 100 < status < 200:
+            http.client.parse_headers(self.fp)
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, status, reason
 
 
 class Line:
@@ -143,7 +119,7 @@ class Line:
         try:
             self._send(_request(method, target, headers, body))
             # HTTPResponse asks its socket for nothing but a file to read.
-            self._answer = http.client.HTTPResponse(self, method=method)  # type: ignore[arg-type]
+            self._answer = _Answer(self, method=method)  # type: ignore[arg-type]
             self._answer.begin()
         except TimeoutError as error:
             raise Unspoken("ReadTimeout") from error
@@ -153,7 +129,7 @@ class Line:
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Give what the answer is read from."""
-        return io.BufferedReader(_Timed(self.stream, self._patience))
+        return io.BufferedReader(Timed(self.stream, self._patience))
 
     def _send(self, message: bytes) -> None:
         rest = memoryview(message)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import requests
@@ -189,9 +190,15 @@ def test_each_verb_knows_its_own_outcomes(wire: responses.RequestsMock, verb: st
         asked[verb]()
 
 
+# What an attempt could not keep is among them: PostgreSQL writes no longer word than its column, and no null sign.
 @pytest.mark.parametrize(
-    "change", [{"op_id": "op2"}, {"amount_cents": 1}, {"flow": "maybe"}, {"schemes": []}, {"token": ""}, {"more": 1}]
-)
+    "change",
+    [
+        {"op_id": "op2"}, {"amount_cents": 1}, {"flow": "maybe"}, {"schemes": []}, {"token": ""}, {"more": 1},
+        {"token": "t" * 65}, {"token": "a\0"}, {"schemes": ["c" * 17]}, {"schemes": ["c\0"]}, {"eci": "005"},
+        {"phone": "0" * 33}, {"phone": "06\0"}, {"response_code": "123456789"},
+    ],
+)  # fmt: skip
 def test_an_unclear_enrolment_is_not_an_enrolment(wire: responses.RequestsMock, change: dict[str, object]) -> None:
     wire.post(f"{BASE}/enrol", json={**ENROLLED, **change})
 
@@ -205,6 +212,22 @@ def test_a_refused_card_names_its_field(wire: responses.RequestsMock) -> None:
 
     with pytest.raises(CardRefused, match="cc-number: not_a_test_card"):
         RemoteAcquirer(BASE).enrol(CARD, TEN_EUROS, op_id="op1")
+
+
+@pytest.mark.parametrize("field", ["pan", "", "email", "csrf_token"])
+def test_a_card_refused_for_no_field_of_a_card_is_not_refused(wire: responses.RequestsMock, field: str) -> None:
+    """The page could not say where; and a refusal nobody can read is none."""
+    wire.post(f"{BASE}/enrol", json={"error": "card_refused", "field": field, "rule": "length"}, status=422)
+
+    with pytest.raises(AcquirerUnreachable):
+        RemoteAcquirer(BASE).enrol(CARD, TEN_EUROS, op_id="op1")
+
+
+@pytest.mark.parametrize("brand", ["v" * 17, "visa\0"])
+def test_a_brand_that_cannot_be_kept_is_unknown(wire: responses.RequestsMock, brand: str) -> None:
+    wire.post(f"{BASE}/schemes", json={"schemes": [brand]})
+
+    assert RemoteAcquirer(BASE).schemes("497010") == ()
 
 
 def test_brands_are_unknown_when_the_bank_is_away(wire: responses.RequestsMock) -> None:
@@ -249,22 +272,33 @@ def test_https_and_this_machine_are_good_addresses(address: str) -> None:
     assert RemoteAcquirer(address).name == "remote"
 
 
-@pytest.fixture
-def trickle() -> Iterator[str]:
-    """A server that says one byte each tenth of a second, for ever."""
-    over = threading.Event()
+# How an answer begins, and what is said again and again of it.
+_OK = b"HTTP/1.1 200 OK\r\n"
+TRICKLES = {
+    "body": (_OK + b"Content-Length: 9000\r\n\r\n", b" "),
+    "header": (_OK + b"X-Mark: ", b"a"),
+    "not yet": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "size of a chunk": (_OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+    "trailer": (_OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\n", b"X: y\r\n"),
+    "packed nothing": (_OK + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08" + bytes(6) + b"\xff", b"\0\0\0\xff\xff"),
+}
+
+
+@pytest.fixture(params=TRICKLES.values(), ids=list(TRICKLES))
+def trickle(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that says a little each tenth of a second, for a minute."""
+    over, (begun, piece) = threading.Event(), request.param
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             peer, _ = server.accept()
-            with peer:
+            with peer, suppress(OSError):
                 peer.recv(65536)
-                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
-                while not over.wait(0.1):
-                    try:
-                        peer.sendall(b" ")
-                    except OSError:
+                peer.sendall(begun)
+                for _ in range(600):
+                    if over.wait(0.1):
                         return
+                    peer.sendall(piece)
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -218,6 +218,27 @@ def test_nobody_is_told_anything_when_time_is_up(
     assert listener.connections == 0
 
 
+def test_an_interim_answer_is_not_taken_for_the_answer(serve: Callable[..., int]) -> None:
+    """Nor the answer that follows it for that to the next call, which takes the same connection."""
+    final = [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"]
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.close_connection = False
+        if len(final) == 2:
+            handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n")
+            threading.Event().wait(0.3)
+        handler.wfile.write(final.pop(0))
+
+    way_out, url, answered = WayOut(allow_loopback=True), f"http://127.0.0.1:{serve(answer)}/", []
+    for _ in range(2):
+        with way_out.call("POST", url, b"told", {}) as reply:
+            reply.read(1)
+            answered.append(reply.status_code)
+
+    assert answered == [204, 500]
+
+
 def test_a_redirect_is_neither_followed_nor_read(listener: Listener, serve: Callable[..., int]) -> None:
     def redirect(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(307)

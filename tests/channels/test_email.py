@@ -76,7 +76,10 @@ class Script(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         answers: dict[str, bytes] = self.server.answers  # type: ignore[attr-defined]
-        self.wfile.write(answers.get("HELLO", b"220 relay\r\n"))
+        if (hello := answers.get("HELLO", b"220 relay\r\n")) == b"drip":
+            self.drip(b"220-a\r\n")
+            return
+        self.wfile.write(hello)
         while line := self.rfile.readline():
             verb = line[:4].decode().strip().upper()
             self.server.verbs.append(verb)  # type: ignore[attr-defined]
@@ -93,11 +96,11 @@ class Script(socketserver.StreamRequestHandler):
                 return
             self.wfile.write(answer)
 
-    def drip(self) -> None:
+    def drip(self, piece: bytes = b"250-a\r\n") -> None:
         pause = threading.Event()
         for _ in range(1200):
             try:
-                self.wfile.write(b"250-a\r\n")
+                self.wfile.write(piece)
             except OSError:
                 return
             pause.wait(0.05)
@@ -214,13 +217,25 @@ def test_a_mail_whose_acceptance_stays_unclear_on_a_kept_connection_is_not_sent_
     assert server.verbs.count("DATA") == 2
 
 
-def test_a_relay_that_drips_is_cut_in_time() -> None:
+@pytest.mark.parametrize("stage", ["HELLO", "EHLO", "DONE"])
+def test_a_relay_that_drips_is_cut_in_time(stage: str) -> None:
     began = time.monotonic()
 
-    error = failure({"EHLO": b"drip"}, total_seconds=0.4)
+    error = failure({stage: b"drip"}, total_seconds=0.4)
 
     assert error.again
     assert time.monotonic() - began < 30
+
+
+def test_a_kept_connection_that_drips_is_given_up_in_time() -> None:
+    with Server({}) as server:
+        channel(server.server_address[1]).deliver(notice(), NOON)
+        server.answers["RSET"] = b"drip"
+        began = time.monotonic()
+        channel(server.server_address[1]).deliver(notice(), NOON)
+
+    assert time.monotonic() - began < 30
+    assert server.verbs.count("DATA") == 2
 
 
 @pytest.mark.parametrize("target", ["a@b.example\r\nBcc: x@y.example", "", "nobody"])
