@@ -239,14 +239,14 @@ class Deliverer:
     def _next_at(self, row: Row[Any], error: DeliveryFailed) -> datetime | None:
         """Say when to try again; ``None`` when this was the last try.
 
-        A receiver's ``Retry-After`` is obeyed up to an hour; the rest is the schedule of the channel, or of the dialect.
+        By the schedule of the channel, or of the dialect. A receiver's ``Retry-After`` puts a try off, up to an hour, and
+        brings none forward: the list of tries is finite, and whoever asks for a second each time would have none left soon.
         """
         now, planned = self._now(), self._planned(row, row.tries)
         if planned is None:
             return None
-        if error.retry_after_seconds is not None:
-            return now + timedelta(seconds=min(max(error.retry_after_seconds, 1), _RETRY_AFTER_MAX))
-        return spread(planned, now, self._chance)
+        asked = now + timedelta(seconds=min(error.retry_after_seconds or 0, _RETRY_AFTER_MAX))
+        return max(spread(planned, now, self._chance), asked)
 
     def _planned(self, row: Row[Any], tries: int) -> datetime | None:
         if row.channel != "confirmation":

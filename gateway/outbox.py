@@ -19,10 +19,9 @@ from gateway.store.endpoints import address_of
 
 log = logging.getLogger(__name__)
 
-# What a merchant may be told of; each dialect chooses.
+# What a merchant may be told of; each dialect chooses. Of an opened page none tells, and each payment has one.
 _NEWS = frozenset(
     {
-        "payment.opened",
         "payment.succeeded",
         "payment.remittance_planned",
         "payment.refused",

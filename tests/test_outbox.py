@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, event, select, text
 
 from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
@@ -200,7 +200,7 @@ class TestReceivers:
 
         assert (row.state, row.tries) == ("dead", 1)
 
-    @pytest.mark.parametrize(("asked", "waited"), [("120", 120), ("86400", 3600), ("0", 1)])
+    @pytest.mark.parametrize(("asked", "waited"), [("120", 120), ("86400", 3600)])
     @pytest.mark.parametrize("status", [429, 503])
     def test_retry_after_is_obeyed_up_to_an_hour(
         self, parts: Parts, receiver: Receiver, status: int, asked: str, waited: int
@@ -211,6 +211,19 @@ class TestReceivers:
         row = self._send(parts)
 
         assert row.next_at - parts.now() == timedelta(seconds=waited)
+
+    def test_a_receiver_that_asks_for_seconds_is_tried_for_three_days(
+        self, parts: Parts, receiver: Receiver, clock: Clock
+    ) -> None:
+        receiver.answer = lambda _: (503, {"Retry-After": "1"})
+        self._paid(parts, receiver)
+        began = clock.now()
+
+        while (row := self._send(parts)).state == "new":
+            clock.advance(seconds=(row.next_at - clock.now()).total_seconds() + 3600)
+
+        assert row.tries == 12
+        assert clock.now() - began > timedelta(days=3)
 
     def test_an_unreadable_retry_after_is_no_retry_after(self, parts: Parts, receiver: Receiver) -> None:
         receiver.answer = lambda _: (503, {"Retry-After": "Fri, 31 Dec 2038 23:59:59 GMT"})
@@ -292,6 +305,16 @@ class TestOrder:
         turn(parts, postman)
 
         assert [row.state for row in notices(parts)] == ["new", "sent"]
+
+    def test_of_a_page_that_is_opened_nobody_is_told_and_nothing_is_asked(self, parts: Parts) -> None:
+        payment, asked = open_payment(parts), list[str]()
+        with parts.store.transaction() as tx:
+            row = tx.payments.take(payment.id)
+            event.listen(tx.connection, "before_cursor_execute", lambda *told: asked.append(str(told[2])))
+            fact = replace(payment.events[0], type="payment.opened")
+            parts.outbox.announce(tx, row.id, fact, row.dialect)
+
+        assert asked == []
 
     def test_a_dialect_without_words_for_an_event_does_not_lose_the_money(
         self, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,7 +1,8 @@
 """How a web process tells sleeping workers that something is due, so that nobody has to poll quickly.
 
-PostgreSQL carries the call between machines (``NOTIFY``). With SQLite everybody is on one machine and each worker
-listens on a datagram socket of its own. Both may be lost without harm: a worker looks by itself every half second.
+Each worker listens on a datagram socket of its own, for those on its machine. Where none of them hears, PostgreSQL carries the
+call to other machines (``NOTIFY``): it is a round trip of whoever calls, and two processes of the server must have their turn
+before a worker does. Either may be lost without harm: a worker looks by itself every half second.
 """
 
 import contextlib
@@ -26,10 +27,13 @@ _CHANNEL = "guichet_notice"
 
 
 def caller(engine: Engine, directory: Path) -> Callable[[], None]:
-    """Give the function that wakes every worker."""
-    if engine.dialect.name == "postgresql":
-        return lambda: _notify(engine)
-    return lambda: _ring(directory)
+    """Give the function that wakes every worker of this machine; of all others where there is none."""
+
+    def call() -> None:
+        if not _ring(directory) and engine.dialect.name == "postgresql":
+            _notify(engine)
+
+    return call
 
 
 def _notify(engine: Engine) -> None:
@@ -41,11 +45,15 @@ def _notify(engine: Engine) -> None:
         connection.execute(text(f"NOTIFY {_CHANNEL}"))
 
 
-def _ring(directory: Path) -> None:
+def _ring(directory: Path) -> bool:
+    """Wake the workers of this machine; say whether any of them heard. One that hangs hears ten calls, then none."""
+    is_heard = False
     for path in directory.glob("*.sock"):
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
             bell.setblocking(False)
             bell.sendto(b"!", str(path))
+            is_heard = True
+    return is_heard
 
 
 def _is_deaf(path: Path) -> bool:
@@ -75,8 +83,7 @@ class Bell:
             address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
             # SQLAlchemy writes a space of a password as it is, and libpq takes no such address.
             self._url = address.replace(" ", "%20")
-        else:
-            self._listen_on_socket(directory)
+        self._listen_on_socket(directory)
 
     def _listen_on_socket(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -88,9 +95,12 @@ class Bell:
         try:
             ear.bind(str(path))
         except OSError:
-            # Linux takes 107 bytes of path; below a deeper home the worker's own look must do.
+            # Linux takes 107 bytes of path; below a deeper home PostgreSQL's call must do, or the worker's own look.
             ear.close()
-            log.warning("no socket to be woken by; deliveries may wait half a second", extra={"path": str(directory)})
+            if not self._url:
+                log.warning(
+                    "no socket to be woken by; deliveries may wait half a second", extra={"path": str(directory)}
+                )
             return
         self._path, self._socket = path, ear
 
@@ -104,7 +114,7 @@ class Bell:
         ears: list[int] = [self._inner.fileno()]
         if self._socket is not None:
             ears.append(self._socket.fileno())
-        elif self._url and (listener := self._connected()) is not None:
+        if self._url and (listener := self._connected()) is not None:
             ears.append(listener.fileno())
         ready, _, _ = select.select(ears, [], [], seconds)
         self._drain(ready)
@@ -123,7 +133,10 @@ class Bell:
         if self._inner.fileno() in ready:
             self._inner.recv(4096)
         if self._socket is not None and self._socket.fileno() in ready:
-            self._socket.recv(4096)
+            # All of them: one look is what each asks for.
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self._socket.recv(4096, socket.MSG_DONTWAIT)
         if self._listener is not None and self._listener.fileno() in ready:
             self._listener = _heard(self._listener)
 

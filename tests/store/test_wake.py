@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 
 from gateway.parts import Parts, build
 from gateway.settings import load
@@ -86,6 +86,31 @@ def test_a_call_wakes_every_worker(engine: Engine, tmp_path: Path) -> None:
     assert max(seconds(bell.wait, 60) for bell in (first, second)) < 45
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("is_near", [True, False])
+def test_the_database_carries_a_call_only_where_no_worker_of_this_machine_hears_it(
+    engine: Engine, tmp_path: Path, is_near: bool
+) -> None:
+    """A call to another machine costs the caller a round trip, and waits for two processes of the server to have their turn."""
+    asked: list[str] = []
+    with listening_bell(engine, tmp_path / "wake") as bell:
+        event.listen(engine, "before_cursor_execute", lambda *facts: asked.append(facts[2]))
+        caller(engine, tmp_path / ("wake" if is_near else "another"))()
+
+        # A file has no other machine.
+        if is_near or engine.dialect.name == "postgresql":
+            assert seconds(bell.wait, 60) < 45
+    assert bool(asked) == (not is_near and engine.dialect.name == "postgresql")
+
+
+def test_calls_that_came_together_are_one(engine: Engine, tmp_path: Path) -> None:
+    with listening_bell(engine, tmp_path / "wake") as bell:
+        for _ in range(5):
+            caller(engine, tmp_path / "wake")()
+        bell.wait(60)
+
+        assert seconds(bell.wait, 0.2) > 0.15
 
 
 def test_without_a_call_it_sleeps_for_as_long_as_it_was_told(engine: Engine, tmp_path: Path) -> None:
