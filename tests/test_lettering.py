@@ -1,10 +1,12 @@
 """How lines of a ticket are laid out: joined and ordered letters, each glyph embedded once, many tickets at a time."""
 
 import io
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import segno
 from fpdf import FPDF
 from fpdf.bidi import BidiParagraph
 from fpdf.enums import TextDirection
@@ -97,3 +99,35 @@ def test_a_ticket_just_made_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) 
     press.ticket(replace(RECEIPT, duplicate=True), "fr")
 
     assert drawn == ["fr", "ar", "fr"]
+
+
+def test_copies_asked_for_at_once_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = list[str]()
+
+    def render(receipt: Receipt, language: str, _check_url: str) -> bytes:
+        drawn.append(language)
+        # Longer than it takes the others to ask for the same.
+        time.sleep(0.1)
+        return receipt.number.encode()
+
+    monkeypatch.setattr(pdf, "render", render)
+    press = Press()
+    with ThreadPoolExecutor(4) as pool:
+        copies = list(pool.map(lambda _: press.ticket(RECEIPT, "fr"), range(4)))
+
+    assert (copies, drawn) == ([b"0000000042"] * 4, ["fr"])
+
+
+def test_the_code_of_both_copies_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = list[str](), segno.make_qr
+
+    def make_qr(url: str, **options: object) -> segno.QRCode:
+        made.append(url)
+        return make(url, **options)  # type: ignore[arg-type]  # passed on untouched
+
+    monkeypatch.setattr(segno, "make_qr", make_qr)
+    receipts = [Receipt.of(replace(PAID, id="pay_both"), "payment.succeeded", whose) for whose in ("payer", "merchant")]
+    for receipt in receipts:
+        PRESS.ticket(receipt, "fr")
+
+    assert made == [PRESS.check_url(receipts[0])]

@@ -444,6 +444,14 @@ def test_the_message_id_follows_the_notice_and_the_reader(templates: Environment
     assert mail(paid(), templates, notice="evt_2")["Message-ID"] != first
 
 
+def test_a_mail_tried_again_is_the_same_to_the_byte(templates: Environment) -> None:
+    first, again = (mail(paid(), templates).as_bytes() for _ in range(2))
+
+    assert again == first
+    kinds = [part.get_content_type() for part in message_from_bytes(first, policy=policy.default).walk()]
+    assert kinds == ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]
+
+
 def test_a_name_cannot_add_a_header_or_markup(templates: Environment) -> None:
     hostile = "Régie\r\nBcc: voleur@evil.example\r\n\r\n<script>alert(1)</script>"
     result = replace(PAID, payee=replace(PAYEE, name=hostile), request=replace(REQUEST, reference=hostile))

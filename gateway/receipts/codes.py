@@ -1,8 +1,14 @@
 """The QR code on a ticket (ISO/IEC 18004): one way to make it, for paper and for the page."""
 
+from functools import lru_cache
+
 import segno
 
+# Both copies of a ticket have the same code, which takes a fifth of the drawing.
+_KEPT = 16
 
+
+@lru_cache(_KEPT)
 def code_of(url: str) -> segno.QRCode:
     """Make the code of an address, at level M: it bears a fold or a stain.
 

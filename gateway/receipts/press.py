@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC
 from functools import lru_cache
+from threading import Lock
 
 from gateway.keys import Stamp, stamp_of
 from gateway.links import Checked, Links
@@ -31,6 +32,9 @@ class Press:
             log.warning("tickets are not sealed: there is a stamp, but pyhanko is not installed")
             self._stamps = ()
         self._made = lru_cache(_KEPT)(self._make)
+        # Drawing is Python's work alone, so two drawn at once are done no sooner; one after the other, the second copy of a
+        # payment finds what the first has made.
+        self._turn = Lock()
 
     def check_url(self, receipt: Receipt) -> str:
         """Give the address at which a ticket can be checked, or nothing."""
@@ -38,7 +42,8 @@ class Press:
 
     def ticket(self, receipt: Receipt, language: str) -> bytes:
         """Make the PDF ticket of a receipt; the same receipt gives the same bytes."""
-        return self._made(receipt, language)
+        with self._turn:
+            return self._made(receipt, language)
 
     def _make(self, receipt: Receipt, language: str) -> bytes:
         # fpdf2 takes most of a second to load; only a process that makes a ticket should pay for it.

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -52,6 +53,8 @@ def direction(language: str) -> str:
     return "rtl" if language in RIGHT_TO_LEFT else "ltr"
 
 
+# A mail with its ticket says its amounts seventeen times.
+@lru_cache(1000)
 def format_money(amount: Money, language: str) -> str:
     """Write an amount with its currency code: ``1 234,50 EUR`` or ``1,234.50 EUR``.
 
