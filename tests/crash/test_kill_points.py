@@ -71,18 +71,23 @@ def test_a_payment_killed_at_any_system_call_is_neither_lost_nor_doubled(rig: Ri
         kills[point.role] += bool(call)
 
     engine = rig.parts.store.engine.dialect.name
-    record(f"killed at every system call, {engine}", points=points, violations=0, seed=SEED, **kills)
+    record(f"killed at system calls, {engine}", points=points, violations=0, seed=SEED, **kills)
     assert set(kills) == set(ROLES) or not IS_NIGHT
     assert kills.total() >= (EVERY_MIN if IS_NIGHT else SAMPLE // 2), kills
 
 
 def every_point(rig: Rig) -> Iterator[Point]:
-    """Go through each thread's calls, kind by kind, until a journey passes untouched."""
+    """Go through each thread's calls, kind by kind, until a journey passes untouched.
+
+    Each night leaves out a third of them, by its seed: all would take twenty minutes of a hand on each engine.
+    """
     for cards in (USUAL, LOST):
         for (role, thread), calls in traced(rig, cards).items():
             kinds = {strace.kind(call) for call in calls} if (role, thread, cards) in THREADS else set()
             for call in sorted(kinds):
                 for when in range(1, 1000):
+                    if (when + SEED) % 3 == 0:
+                        continue
                     before = rig.role(role).pid
                     yield Point(role, thread, cards, call, when)
                     if rig.role(role).pid == before:

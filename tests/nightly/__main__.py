@@ -66,16 +66,18 @@ _LONG = (
     "--durations=60",
     "-p",
     "no:randomly",
+    "-p",
+    "tests.nightly.telling",
     f"--timeout={TEST_SECONDS_MAX}",
 )
 STAGES = (
     Stage("alone", "pytest", (*_LONG, "-m", "nightly_too and alone", "-p", "no:xdist")),
     Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not alone", "-n", "3", "--dist", "worksteal")),
-    Stage("doors", "tests.nightly.fuzzing", ("--minutes", "5")),
+    Stage("doors", "tests.nightly.fuzzing", ("--minutes", "3")),
     Stage("mutants", "tests.nightly.mutation", ("--minutes", "{minutes_left}")),
 )
 # Of the time that is left: a chunk that has begun is tried to its end.
-MUTANTS_MINUTES_MAX, MUTANTS_RESERVE_MINUTES = 15, 6
+MUTANTS_MINUTES_MAX, MUTANTS_RESERVE_MINUTES = 10, 6
 
 
 def main(words: Sequence[str]) -> int:
@@ -118,7 +120,9 @@ def _run(stage: Stage, only: str, figures: Path, seconds_left: float) -> Outcome
     code = -1 if is_over else process.returncode
     lines = log.read_text().splitlines() or ["nothing was said"]
     last = lines[-1].strip("= ") if code >= 0 else f"the night was over: {lines[-1]}"
-    broken = tuple(line for line in lines if line.startswith(("FAILED ", "ERROR ")))
+    # Each is told when it breaks, and again at the end, if there is one, with its reason.
+    told = (line for line in lines if line.startswith(("FAILED ", "ERROR ")))
+    broken = tuple({line.split()[1]: line for line in told}.values())
     # 5: no test of this stage has that word in its name.
     passed = code == 0 or (code == 5 and bool(only))
     return Outcome(stage.name, round(time.monotonic() - began), passed, last, broken)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 # So that several hands can share them.
 BLOCKS = 5
 SEEDS = scaled(100, 2000)
-SEEDS_ON_POSTGRESQL = scaled(15, 1000)
+SEEDS_ON_POSTGRESQL = scaled(15, 500)
 # A doubt is asked about at least once a minute; whoever was killed while asking is missed after another, and a bank that
 # reviews a payment has no clear answer twice more.
 SETTLED_SECONDS_MAX = 240
