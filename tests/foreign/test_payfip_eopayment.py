@@ -4,7 +4,7 @@ The answer is asked for inside the notification's own request, as portals do.
 """
 
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.foreign.payer import Person, deliveries, let_pass
 from tests.foreign.shop import Answer, Shop
 from tests.foreign.treasury import EMAIL, Portal, new_debt
 from tests.support import foreign
-from tests.support.server import Server, get, wait_until
+from tests.support.server import Server, get, make_home, running, wait_until
 
 NOBODYS = "b4d09716-a494-486a-a361-673752f205a1"
 
@@ -79,16 +79,29 @@ def test_a_portal_is_told_of_a_page_left_open(portal: Portal, person: Person, se
     assert person.open(page.url).name == "expired"
 
 
-def test_a_portal_is_told_of_what_was_never_opened_and_loses_it_in_the_night(portal: Portal, server: Server) -> None:
-    asked = portal.request()
+def test_a_portal_is_told_of_what_was_never_opened_and_loses_it_in_the_night(
+    eopayment: Driver, shop: Shop, key_folder: Path, tmp_path: Path
+) -> None:
+    home = make_home(tmp_path / "home", key_folder)
+    settings = home / "config/gateway.toml"
+    settings.write_text(settings.read_text().replace("Europe/Paris", noon(datetime.now(UTC))))
 
-    let_pass(server, asked["number"], timedelta(hours=3))
-    late = get(asked["url"])
+    with running(home, f"sqlite:///{home}/var/guichet.sqlite") as server:
+        portal = Portal(eopayment, "payfip_ws", "102030", server, shop)
+        asked = portal.request()
 
-    assert (late.status_code, ">P4 (400)<" in late.text) == (400, True)
-    assert portal.wait()["result"] == "WAITING"
-    let_pass(server, asked["number"], timedelta(days=2))
-    assert portal.status(asked["number"]) == "EXPIRED"
+        let_pass(server, asked["number"], timedelta(hours=3))
+        late = get(asked["url"])
+
+        assert (late.status_code, ">P4 (400)<" in late.text) == (400, True)
+        assert portal.wait()["result"] == "WAITING"
+        let_pass(server, asked["number"], timedelta(days=2))
+        assert portal.status(asked["number"]) == "EXPIRED"
+
+
+def noon(now: datetime) -> str:
+    """Name a zone where it is noon, so that no night lies within three hours; such names count from the other side."""
+    return f"Etc/GMT{now.hour - 12:+}"
 
 
 def test_a_portal_gets_a_new_idop_for_a_second_try(portal: Portal, person: Person) -> None:
