@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwcrypto.jwk import JWK
 
 from gateway.core.errors import SettingsError
-from gateway.keys import Keys, create, create_merchant_keys, credentials, ensure_demo, list_keys, retire
+from gateway.keys import Keys, create, create_merchant_keys, credentials, ensure_demo, files, list_keys, retire
 
 NOVEMBER = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 DECEMBER = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
@@ -50,6 +50,17 @@ def test_everything_made_is_for_its_owner_alone(directory: Path) -> None:
 
     assert modes == {0o600}
     assert folders == {0o700}
+
+
+def test_a_key_is_on_the_disk_before_it_is_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut must leave neither an empty key nor none where one has sealed something."""
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+
+    path = files.write(directory / "seal-2026-12.key", b"secret")
+
+    assert path.read_bytes() == b"secret"
+    assert [synced[0].name[:5], *synced[1:]] == [".new-", directory]
 
 
 def test_making_demo_keys_twice_changes_nothing(directory: Path) -> None:

@@ -120,6 +120,11 @@ class TestCards:
         "4242.4242.4242.4242",
         "378282246310005",
         "6759649826438453",
+        # Of brands that are not known here: the shortest there are, and the longest.
+        "300123456786",
+        "6011000000001",
+        "30569309025904",
+        "6062820000000000002",
     )
 
     @pytest.mark.parametrize("number", NUMBERS)

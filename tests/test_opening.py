@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from flask.testing import FlaskClient
 
 from gateway.channels import Notice
 from gateway.checkout import Checkout
@@ -29,6 +30,11 @@ def opened(parts: Parts, command: Open) -> PaymentResult:
 
 def told(parts: Parts, payment: PaymentResult) -> PaymentResult:
     return parts.checkout.opening.told(payment.id)
+
+
+@pytest.mark.parametrize("address", ["/_test/lab/%00", "/_test/lab/mark?payment=%00"])
+def test_no_payment_is_called_what_no_database_can_write(client: FlaskClient, address: str) -> None:
+    assert client.get(address).status_code == 404
 
 
 def test_a_payment_is_found_by_each_of_its_names(parts: Parts) -> None:

@@ -14,7 +14,7 @@ from gateway.checkout.forgetting import Forgetting
 from gateway.core.errors import NotFound
 from gateway.core.money import Money
 from gateway.core.payment import Instalment, PaymentResult, Which
-from gateway.dialects import LookUp, Refund, Signed
+from gateway.dialects import Cancel, LookUp, Refund, Signed
 from gateway.parts import Parts
 from gateway.store import tables as t
 from tests.factories import CHALLENGE, FRICTIONLESS, MERCHANT, deliver, enter, open_payment, pay, read_code
@@ -89,6 +89,23 @@ def test_nothing_of_the_payer_is_left_anywhere(parts: Parts, clock: Clock) -> No
     assert [canary for canary in CANARIES if canary in after] == []
     for content in files(parts):
         assert [canary for canary in CANARIES if canary.encode() in content] == []
+
+
+@pytest.mark.parametrize("verb", ["cancel", "refund"])
+def test_nor_is_why_its_merchant_cancelled_it(parts: Parts, clock: Clock, verb: str) -> None:
+    payment, signed = open_payment(parts), Signed(MERCHANT, f"c-{verb}", "c")
+    which, reason = Which(payment=payment.id), f"{NAME} paid by cheque"
+    if verb == "cancel":
+        parts.checkout.refunding.cancel(Cancel(which, signed, reason), "native")
+    else:
+        undone = Refund(which, None, signed, reason, before_settlement=True)
+        parts.checkout.refunding.refund(undone, "native")
+    deliver(parts)
+
+    let_the_term_pass(parts, clock)
+
+    assert parts.checkout.opening.told(payment.id).status == "cancelled"
+    assert "Zyrianov" not in everything(parts)
 
 
 def test_money_references_and_history_stay(parts: Parts, clock: Clock) -> None:

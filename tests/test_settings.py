@@ -88,6 +88,18 @@ def test_a_portal_that_is_not_in_the_book_is_refused(home: Path) -> None:
     assert "merchants.town.portal: no merchant 'nobody'" in faults(home)
 
 
+@pytest.mark.parametrize("currency", ["eur", "CAD", ""])
+def test_a_currency_nobody_counts_in_is_refused_at_start(home: Path, currency: str) -> None:
+    """Each of its payments would be a fault of ours."""
+    path = home / "config/merchants.toml"
+    path.write_text(path.read_text() + f'\n[merchants.town]\nname = "Town"\ncurrency = "{currency}"\n')
+
+    told = faults(home)
+
+    assert "town" in told
+    assert "currency" in told
+
+
 def test_a_file_that_is_missing_or_broken_is_named(home: Path) -> None:
     (home / "config/gateway.toml").write_text("= nothing")
     (home / "config/merchants.toml").unlink()

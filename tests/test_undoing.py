@@ -130,6 +130,22 @@ def test_an_authorisation_the_bank_would_not_undo_can_still_be_paid_out(
     assert is_captured(parts, paid)
 
 
+def test_a_refund_is_told_by_its_own_answer_whatever_crosses_it(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid = pay(parts, open_payment(parts))
+    refund = parts.checkout.desk.acquirer.refund
+
+    def crossed(target: str, amount: Money, *, op_id: str) -> Answer:
+        if amount != Money(100):
+            return refund(target, amount, op_id=op_id)
+        refunded(parts, paid, 200, "refund-2")
+        return Answer(op_id, Outcome.DECLINED, amount, "12", "wrong_state")
+
+    monkeypatch.setattr(parts.checkout.desk.acquirer, "refund", crossed)
+    after = refunded(parts, paid, 100)
+
+    assert [(one.amount.cents, one.status) for one in after.refunds] == [(200, "done"), (100, "refused")]
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_an_order_to_capture_that_was_taken_is_carried_out_whatever_happens(
     parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch, number: int

@@ -33,6 +33,7 @@ class Standing(_Line):
     """One authorisation as the acquirer's book has it; amounts in cents.
 
     :ivar operation: our own id of the message that asked for it
+    :ivar captured: what was paid out; 0 too where the acquirer does not say
     :ivar card: which enrolled card, as :func:`card_digest` names it
     """
 
@@ -50,6 +51,11 @@ class Standing(_Line):
     def holds_money(self) -> bool:
         """Whether the payer's money is held or was taken, and not all of it given back."""
         return self.state in ("approved", "captured") and self.refunded < self.amount
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no other sum was paid out than was authorised: we ask for nothing else."""
+        return self.captured in (0, self.amount)
 
 
 class Statement(_Line):

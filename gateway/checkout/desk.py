@@ -69,6 +69,10 @@ class Desk:
             raise NotFound("no such merchant")
         return self.merchants[merchant_id]
 
+    def begin(self, tx: Transaction, row: PaymentRow, kind: str, **facts: str) -> None:
+        """Write down the first fact of a payment that was inserted as having one; nobody is told of it."""
+        tx.payments.begin(row, Event(self.new_id("evt"), row.seq, kind, self.now(), facts))
+
     def note(self, tx: Transaction, row: PaymentRow, kind: str, **facts: str) -> Event:
         """Append a fact to a payment's history, and promise the news of it to those who must know."""
         event = tx.payments.record(row.id, self.new_id("evt"), kind, self.now(), facts)
@@ -171,6 +175,8 @@ class Desk:
         if tx.attempts.count_refused(row.id) >= row.attempts_max:
             self.close(tx, tx.payments.by_id(row.id), Status.FAILED, why=family)
 
-    def end_of(self, day: date) -> datetime:
-        """Say when a day is over by the treasury's clock."""
+    def end_of(self, day: date) -> datetime | None:
+        """Say when a day is over by the treasury's clock; ``None`` for the last a calendar knows, by which "never" is meant."""
+        if day == date.max:
+            return None
         return datetime.combine(day + timedelta(days=1), time(), self.zone).astimezone(UTC)

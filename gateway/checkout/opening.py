@@ -61,7 +61,7 @@ class Opening:
                 tx.limits.release_page(row.id)
             self._desk.keep_signed(tx, signed, "open", row)
             if created:
-                self._desk.note(tx, row, "payment.created", dialect=dialect, **command.marks)
+                self._desk.begin(tx, row, "payment.created", dialect=dialect, **command.marks)
                 log.info("payment created", extra={"payment": row.public_id, "merchant": row.merchant_id})
             return tx.payments.result(row), created
 
@@ -113,6 +113,8 @@ class Opening:
             page_minutes=minutes,
             latest_at=bounded(now + command.life, last_day) if command.life else last_day,
             attempts_max=merchant.attempts_max,
+            # Of the first fact, which the same transaction writes down.
+            seq=1,
         )
         # One order of locking for everybody, so that two payments of the same debts cannot wait for each other.
         for position, line in sorted(enumerate(request.lines), key=lambda pair: normal_reference(pair[1].reference)):
@@ -129,8 +131,12 @@ class Opening:
         debt = tx.debts.latest(request.merchant, year, line.reference)
         if debt is None:
             return tx.debts.add(request.merchant, year, line.reference, "", row.id)
+        is_once = command.once or not self._desk.merchant(request.merchant).allow_repeat
+        if is_once:
+            # Another occurrence of the reference may have come after it: a portal's, or of the time when they could repeat.
+            debt = tx.debts.paid(request.merchant, year, line.reference) or debt
         if debt.state == "paid":
-            if command.once or not self._desk.merchant(request.merchant).allow_repeat:
+            if is_once:
                 raise self._conflict(tx, "debt_already_paid", line, debt.holder_id)
             number = int(debt.occurrence.removeprefix("#") or 1) + 1
             return tx.debts.add(request.merchant, year, line.reference, f"#{number}", row.id)

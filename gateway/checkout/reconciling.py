@@ -128,6 +128,9 @@ def _compared(standing: Standing, ours: Row[Any], statement: Statement) -> Itera
     if (standing.amount, standing.currency) != (ours.amount_cents, ours.currency):
         yield Difference(f"{told}; here it is {_sum(ours.amount_cents, ours.currency)}", **about)
         return
+    if not standing.is_whole:
+        yield Difference(f"{told}: {_sum(standing.captured, standing.currency)} paid out", **about)
+        return
     until = statement.period.until
     is_under_way = ours.status == _A.AUTHORISING and until - ours.asked_at < _UNDER_WAY
     if ours.status in _LEAVING or is_under_way or (ours.changed_at and ours.changed_at > until):

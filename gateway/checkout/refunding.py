@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,7 +54,8 @@ class Refunding:
             row = self._own(tx, command, dialect)
             if not self._seen(tx, command, "cancel"):
                 if row.status in (Status.CREATED, Status.OPENED):
-                    self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
+                    # Not its reason: somebody's own words, and an event is kept when people are forgotten.
+                    self._desk.close(tx, row, Status.CANCELLED, by="merchant")
                 elif not (row.status == Status.PAID and self._desk.void_instalments(tx, row, "merchant")):
                     raise RequestConflict("payment_over", f"the payment is {row.status}; look it up", row.public_id)
                 self._desk.keep_signed(tx, command.signed, "cancel", row)
@@ -62,6 +64,7 @@ class Refunding:
     def refund(self, command: Refund, dialect: str) -> PaymentResult:
         """Give back part or all of a paid payment; the sum of refunds never exceeds it, whatever comes at once.
 
+        The new refund stands last among those that are told, since it is what the merchant is answered about.
         Raises :class:`RequestConflict` (``payment_over``, ``refund_exceeds``, ``settled``).
         """
         with self._desk.store.transaction(frozenset({command.signed.merchant})) as tx:
@@ -70,7 +73,7 @@ class Refunding:
                 return tx.payments.result(row)
             if command.before_settlement and row.status in (Status.CREATED, Status.OPENED):
                 self._desk.keep_signed(tx, command.signed, "refund", row)
-                self._desk.close(tx, row, Status.CANCELLED, by="merchant", why=command.reason)
+                self._desk.close(tx, row, Status.CANCELLED, by="merchant")
                 return tx.payments.result(tx.payments.by_id(row.id))
             amount = command.amount or Money(max(row.amount_cents - row.refunded_cents, 1), row.currency)
             if row.status != Status.PAID or amount.currency != row.currency:
@@ -82,11 +85,12 @@ class Refunding:
             self._desk.keep_signed(tx, command.signed, "refund", row)
             refund_id = self._intend(tx, row, amount, command.reason)
             result = tx.payments.result(tx.payments.by_id(row.id))
+        own = result.refunds[-1].id
         # The refund is durable: whatever happens now, it will be asked for once and told; the answer must not say otherwise.
         with suppress(StoreBusy):
             self.ask(refund_id)
             result = self._told(row)
-        return result
+        return replace(result, refunds=tuple(sorted(result.refunds, key=lambda refund: refund.id == own)))
 
     def capture(self, command: Capture, dialect: str) -> PaymentResult:
         """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``, ``amount_differs``)."""

@@ -10,6 +10,7 @@ from gateway.checkout.desk import Desk
 from gateway.checkout.paying import Paying
 from gateway.checkout.situation import Situation, must_touch
 from gateway.core.states import LIVE
+from gateway.store.looks import Look
 
 
 class Visiting:
@@ -27,13 +28,13 @@ class Visiting:
         """
         paying, mine = self._paying, _digest(browser)
         with self._desk.store.glance() as tx:
-            look = tx.payments.look(public_id)
-        is_live, holder = look.row.status in LIVE, look.row.browser
-        if is_live and holder is not None and holder != mine:
-            return None
-        takes = is_live and holder is None and stays
-        if not takes and not must_touch(look.row, self._desk.now()):
-            return paying.situation(look)
+            row = tx.payments.look_first(public_id)
+            is_live, holder = row.status in LIVE, row.browser
+            if is_live and holder is not None and holder != mine:
+                return None
+            takes = is_live and holder is None and stays
+            if not takes and not must_touch(row, self._desk.now()):
+                return paying.situation(Look(row, tx.payments.result(row)))
         with self._desk.store.transaction() as tx:
             row = tx.payments.take(public_id)
             if takes and not tx.limits.hold_page(row.id, mine, self._desk.now()):

@@ -13,8 +13,8 @@ from gateway.core.card import luhn_valid
 from gateway.core.payment import PaymentRequest
 
 # Digits in groups, with what people put between: spaces of any kind, those without width too, dots, dashes, slashes,
-# underscores.
-_SEPARATOR = r"[\s.,_/\-\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2212\ufeff]{1,3}"
+# underscores, stars, bars, apostrophes.
+_SEPARATOR = r"[\s.,_/*|'’·•\-\u00ad\u200b-\u200f\u2010-\u2015\u2060\u2212\ufeff]{1,3}"
 _RUN = re.compile(rf"(?<![^\W_])[0-9]+(?:{_SEPARATOR}[0-9]+)*(?![^\W_])")
 _GROUP = re.compile(r"[0-9]+")
 

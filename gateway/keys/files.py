@@ -135,6 +135,12 @@ def write(path: Path, content: bytes) -> Path:
         out.flush()
         os.fsync(out.fileno())
     Path(temporary).rename(path)
+    # Its name too must outlast a power cut: what is sealed with a key that is gone can never be read again.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return path
 
 

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from gateway.core.languages import CODES
+from gateway.core.money import EXPONENTS
 from gateway.core.payment import Mode, Payee
 
 MerchantId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")]
 Language = Annotated[str, StringConstraints(pattern=f"^({'|'.join(CODES)})$")]
+Currency = Annotated[str, StringConstraints(pattern=f"^({'|'.join(EXPONENTS)})$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
 
 
@@ -44,7 +46,7 @@ class Merchant(Table):
     callback_urls: tuple[str, ...] = ()
     return_urls: tuple[str, ...] = ()
     notify_url: str = ""
-    currency: str = "EUR"
+    currency: Currency = "EUR"
     amount_cents_max: int = Field(500_000, ge=1, le=99_999_999)
     attempts_max: int = Field(3, ge=1, le=10)
     page_minutes: int = Field(30, ge=5, le=1440)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.core.limits import Identity
+from gateway.core.states import LIVE
 from gateway.store import seen
 from gateway.store import tables as t
 from gateway.store.seen import Refusals, Seen, Share, Typed
@@ -46,6 +48,7 @@ _GUESSES = (
 _GUESSED = update(_e).where(_e.c.attempt_id == bindparam("of"))
 _COUNT_GUESS = _GUESSED.where(bindparam("limit") > _GUESSES).values(guesses=_e.c.guesses + 1)
 _TAKE_BACK = _GUESSED.values(guesses=_e.c.guesses - 1)
+_IS_LIVE = exists().where(t.payment.c.id == t.binding.c.payment_id, t.among(t.payment.c.status, LIVE))
 _HOLDER = select(t.binding.c.browser).where(t.binding.c.payment_id == bindparam("of"))
 
 
@@ -217,12 +220,14 @@ class Limits:
         self._db.execute(delete(t.binding).where(t.binding.c.payment_id == payment_id))
 
     def forget(self, before: datetime) -> int:
-        """Delete what was counted before then, a batch of each table; returns how many rows that were."""
+        """Delete what was counted before then, and who held a page that is over; a batch of each table, gives how many rows."""
         c, y, a, b = t.card_entry, t.tally, t.alert, t.binding
+        # A page of a day that was given more time, or a bank in doubt, is its browser's for as long as it lives.
+        is_over = and_(b.c.at < before, ~_IS_LIVE)
         count = 0
-        for table, at in ((c, c.c.at), (y, y.c.at), (a, a.c.until), (b, b.c.at)):
+        for table, is_old in ((c, c.c.at < before), (y, y.c.at < before), (a, a.c.until < before), (b, is_over)):
             keys = table.primary_key.columns
-            batch = select(*keys).where(at < before).limit(_FORGOTTEN_AT_ONCE)
+            batch = select(*keys).where(is_old).limit(_FORGOTTEN_AT_ONCE)
             # Said of the row too: somebody may count on it while this waits for them.
-            count += self._db.execute(delete(table).where(tuple_(*keys).in_(batch), at < before)).rowcount
+            count += self._db.execute(delete(table).where(tuple_(*keys).in_(batch), is_old)).rowcount
         return count

@@ -93,13 +93,18 @@ class Payments:
 
     def look(self, public_id: str) -> Look:
         """Find all that its page is made of. Raises :class:`NotFound`."""
-        row = self._one(looking(self._db.dialect.name), public_id)
+        row = self.look_first(public_id)
         return Look(row, self.result(row))
+
+    def look_first(self, public_id: str) -> PaymentRow:
+        """Find it for whoever must see the row before it is worth while to tell the payment. Raises :class:`NotFound`."""
+        return self._one(looking(self._db.dialect.name), public_id)
 
     def _one(self, asked: Select[Any], public_id: str) -> PaymentRow:
         if self._merchants:
             asked = asked.where(t.payment.c.merchant_id.in_(self._merchants))
-        row = self._db.execute(asked, {"of": public_id}).one_or_none()
+        # No id holds a NUL, and PostgreSQL takes no text with one.
+        row = None if "\0" in public_id else self._db.execute(asked, {"of": public_id}).one_or_none()
         if row is None:
             raise NotFound("no such payment")
         return row
@@ -264,6 +269,10 @@ class Payments:
         """Keep where the payer wants the receipt, and in which language; what is empty stays as it was. Gives the row anew."""
         wanted = {name: value for name, value in (("receipt_email", email), ("spoken", language)) if value}
         return self._db.execute(_CHANGE, {"of": row.id, **wanted}).one() if wanted else row
+
+    def begin(self, row: PaymentRow, first: Event) -> None:
+        """Write down the fact that the row of a new payment has counted already."""
+        self._append(row.id, first)
 
     def record(self, payment_id: int, event_id: str, kind: str, at: datetime, facts: Mapping[str, str]) -> Event:
         """Append a fact to the history; the payment's row lock makes the sequence gapless."""

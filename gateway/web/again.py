@@ -22,11 +22,16 @@ def keep(payment: str, form: FlaskForm, typed: tuple[str, ...] = (), *, with_fau
 
 
 def recall(payment: str, form: FlaskForm) -> None:
-    """Put what was kept for this payment back into a fresh form, once."""
+    """Put what was kept for this payment back into a fresh form, once.
+
+    The page that follows may be another form's by now: a tab beside it moved on, or a time ran out on the way.
+    """
     kept = session.pop(_PLACE, None)
     if not kept or kept["payment"] != payment:
         return
     for name, value in kept["typed"].items():
-        form[name].data = value
+        if name in form:
+            form[name].data = value
     for name, faults in kept["faults"].items():
-        form[name].errors = faults
+        if name in form:
+            form[name].errors = faults

@@ -35,6 +35,8 @@ THOROUGH = {
     ("Audit.doubles", ""): "guichet verify-audit reads the whole log",
     ("Audit.links", ""): "guichet verify-audit reads the whole log, page by page",
     ("Audit.loose", ""): "guichet verify-audit reads the whole log, page by page",
+    ("Audit.told", ""): "once, where there is no chain yet",
+    ("Audit.strays", ""): "guichet verify-audit reads the whole log",
     ("Debts.contradictions", ""): "guichet verify-audit compares every debt with its payment",
     ("states_of", " IN ("): "guichet verify-audit compares payments by the hundred, many of so few",
     ("Limits.forget", ""): "what is too old, at most a batch",

@@ -409,6 +409,7 @@ class TestLimits:
         several(parts, 2)
         now = clock.now()
         with parts.store.transaction() as tx:
+            tx.payments.move(tx.payments.by_id(1), Status.CANCELLED)
             for number, at in ((1, now - SECOND), (2, now)):
                 tx.limits.add_entry(typed(payment=number), at, "asked")
                 tx.limits.count_within("calls", str(number), at, 9)
