@@ -23,7 +23,8 @@ from gateway import migrations
 from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import open_engine
-from gateway.store.notices import Delivered, Room
+from gateway.store.claims import Room
+from gateway.store.notices import Delivered
 from tests.factories import MERCHANT, a_card, open_payment
 from tests.support.growing import admit, grow
 

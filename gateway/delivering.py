@@ -27,7 +27,8 @@ from gateway.lanes import MEANS, Lane, Means, batches, lane_of, strands
 from gateway.metrics import DELIVERIES
 from gateway.outbox import Outbox
 from gateway.store import Store, Transaction
-from gateway.store.notices import Delivered, Room
+from gateway.store.claims import Room
+from gateway.store.notices import Delivered
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ _RETRY_AFTER_MAX = _HOUR
 LANES = ("codes", "confirmations", "mails")
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
 LEASE = timedelta(seconds=60)
-AT_ONCE = 32
+# Of both, a host where so many are under way already leaves so many to others.
+AT_ONCE, FOR_OTHERS = 48, 16
 SLOW_AT_ONCE = 96
 CODES_AT_ONCE = 8
 # Tickets are drawn by the processor, of which threads have one between them.
@@ -117,7 +119,9 @@ class Deliverer:
         It waits for no delivery: what those it claims come to is written down by a later call, or by :meth:`close`.
         """
         lease, now, left = self._chance.randbytes(8).hex(), self._now(), set[int]()
-        room = Room(**{lane.name: lane.free() for lane in self._lanes}, per_place=PER_TARGET, run=RUN)
+        room = Room(
+            **{lane.name: lane.free() for lane in self._lanes}, per_place=PER_TARGET, run=RUN, others=FOR_OTHERS
+        )
         try:
             with self._settling() as tx:
                 rows = tx.notices.claim(lease, now=now, until=now + LEASE, room=room)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, event, select, text
+from sqlalchemy import Row, event, insert, select, text, update
 
 from gateway.channels import Notice
 from gateway.channels.confirmation import ConfirmationChannel
@@ -28,7 +28,7 @@ from gateway.outbox import Outbox
 from gateway.parts import Parts
 from gateway.store import Transaction
 from gateway.store import tables as t
-from gateway.store.notices import Room
+from gateway.store.claims import Room
 from tests.factories import CHALLENGE, FUNDS, MERCHANT, a_card, deliver, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.crash import Receiver, listening, rises
@@ -468,6 +468,65 @@ class TestBacklog:
         session = tx.connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         told = Path(f"/proc/{session}/stat").read_text().rpartition(")")[2].split()
         return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class TestManyAddresses:
+    """A portal with an address for each payment, where nobody answers: none fails often enough to be paused."""
+
+    @pytest.fixture(autouse=True)
+    def addresses(self, parts: Parts, clock: Clock) -> None:
+        """Have one payment told at a hundred addresses of a host, and later at one of another."""
+        pay(parts, open_payment(parts, email="", notify_url="http://127.0.0.1:8001/order/1"))
+        (first,) = notices(parts)
+        facts = {name: value for name, value in first._mapping.items() if name != "id"}
+        others = [f"http://127.0.0.1:8001/order/{number}" for number in range(2, 101)]
+        with parts.store.transaction() as tx:
+            tx.connection.execute(insert(t.notice), [{**facts, "target": url, "endpoint": url} for url in others])
+        clock.advance(minutes=1)
+
+    @staticmethod
+    def _move(parts: Parts, number: int, target: str, now: datetime) -> None:
+        n = t.notice
+        this = n.c.target == f"http://127.0.0.1:8001/order/{number}"
+        with parts.store.transaction() as tx:
+            tx.connection.execute(update(n).where(this).values(target=target, endpoint=target, next_at=now))
+
+    @staticmethod
+    def _claim(parts: Parts, free: int, **more: int) -> list[str]:
+        room, now = Room(confirmations=free, others=16, **more), parts.now()
+        with parts.store.transaction() as tx:
+            return [row.target for row in tx.notices.claim("a", now=now, until=now + timedelta(minutes=1), room=room)]
+
+    @pytest.mark.parametrize("other", ["https://other.example", "http://127.0.0.1:8002/order/1", "http://1/?a=/"])
+    def test_its_host_leaves_room_for_another(self, parts: Parts, other: str) -> None:
+        self._move(parts, 100, other, parts.now())
+
+        first, second = self._claim(parts, 48), self._claim(parts, 16)
+
+        assert (len(first), other in first) == (32, True)
+        assert second == []
+
+    def test_what_comes_while_it_is_busy_finds_room(self, parts: Parts) -> None:
+        self._claim(parts, 48)
+        self._move(parts, 100, "https://other.example/", parts.now())
+
+        assert self._claim(parts, 16) == ["https://other.example/"]
+
+    def test_it_takes_what_is_free_beyond_that(self, parts: Parts) -> None:
+        self._claim(parts, 48)
+
+        assert [len(self._claim(parts, free)) for free in (17, 48, 16)] == [1, 32, 0]
+
+    def test_a_run_to_one_of_its_addresses_counts_as_the_hands_it_takes(self, parts: Parts) -> None:
+        with parts.store.transaction() as tx:
+            tx.connection.execute(update(t.notice).values(endpoint="http://127.0.0.1:8001/order"))
+
+        assert [len(self._claim(parts, 48, run=32)), len(self._claim(parts, 2, run=32))] == [32, 0]
+        with parts.store.transaction() as tx:
+            free = t.notice.c.lease == ""
+            tx.connection.execute(update(t.notice).where(free).values(endpoint=t.notice.c.target))
+        # Two under way there: fourteen more until it is a crowd.
+        assert len(self._claim(parts, 15, run=32)) == 14
 
 
 class TestCrashes:

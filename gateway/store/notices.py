@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     Row,
     TextClause,
-    TextualSelect,
     bindparam,
     case,
     delete,
@@ -27,59 +26,8 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.core.errors import NotFound
 from gateway.store import tables as t
+from gateway.store.claims import Room, claim
 from gateway.store.types import UtcDateTime
-
-# One statement on both engines, which walks once over what is undelivered and joins it with nothing but the few endpoints
-# in trouble: a plan that a planner cannot get wrong, whatever it believes of how much there is. (Joined with itself, two
-# thousand due notices took longer than the statement may, and no worker ever got to deliver them.)
-#
-# A notice waits while an older one of the same payment and target is undelivered. What is under way and what this claim
-# takes make at most `per_place` for one place: the endpoint of a confirmation, the target of anything else. Where all goes
-# well and nothing is under way it takes `run`, to be brought there `per_place` at a time; a backlog then waits for the end
-# of that run, or it would be two by two for ever. Nothing goes to an endpoint that
-# is paused; when its time is up, the oldest notice alone does and speaks for the others. What a person has sent again does
-# not wait for that. Codes know none of these rules: the newest is the one that counts, and it cannot wait. Each lane has
-# room of its own, given to the places that wait longest; a backlog for one place takes no room from another. What there is
-# no room for is not looked at.
-_CLAIM = """
-WITH waiting AS (
-  SELECT id, channel, endpoint, next_at, by_hand AND tries = 0 AS is_asked_for, coalesce(lease_until > :now, false) AS is_held,
-    coalesce(nullif(endpoint, ''), target) AS place,
-    CASE channel WHEN 'sms' THEN 'codes' WHEN 'confirmation' THEN 'confirmations' ELSE 'mails' END AS lane,
-    seq > min(seq) OVER (PARTITION BY payment_id, channel, target) AS follows
-  FROM notice WHERE state = 'new' AND 0 <
-    CASE channel WHEN 'sms' THEN :codes WHEN 'confirmation' THEN :confirmations ELSE :mails END),
-counted AS (
-  SELECT *, sum(CASE WHEN is_held THEN 1 ELSE 0 END) OVER (PARTITION BY lane, place) AS held FROM waiting),
-ranked AS (
-  SELECT w.id, w.next_at, w.lane, w.held,
-    row_number() OVER (PARTITION BY w.lane, w.place ORDER BY w.next_at, w.id) AS number,
-    CASE WHEN e.paused_until IS NOT NULL THEN 1
-      WHEN e.address IS NOT NULL OR w.lane <> 'confirmations' THEN :per_place
-      WHEN w.held = 0 THEN :run
-      WHEN count(*) OVER (PARTITION BY w.lane, w.place) >= :run THEN 0
-      ELSE :per_place END AS most
-  FROM counted AS w LEFT JOIN endpoint AS e ON e.address = w.endpoint
-  WHERE w.next_at <= :now AND NOT w.is_held AND (w.lane = 'codes' OR NOT w.follows)
-    AND (e.paused_until IS NULL OR e.paused_until <= :now OR w.is_asked_for)),
-placed AS (
-  SELECT id, lane, sum(CASE WHEN lane = 'codes' OR number <= :per_place THEN 1 ELSE 0 END)
-    OVER (PARTITION BY lane ORDER BY next_at, id) AS abreast
-  FROM ranked WHERE lane = 'codes' OR number + held <= most),
-chosen AS (
-  SELECT id FROM placed
-  WHERE abreast <= CASE lane WHEN 'codes' THEN :codes WHEN 'confirmations' THEN :confirmations ELSE :mails END),
-pick AS MATERIALIZED (
-  SELECT id FROM notice WHERE id {among} AND state = 'new' AND (lease_until IS NULL OR lease_until <= :now) {lock})
-UPDATE notice SET lease = :lease, lease_until = :until, tries = tries + 1
-FROM pick WHERE notice.id = pick.id
-RETURNING {columns}
-"""
-# Locked where PostgreSQL finds them by their ids, whatever the planner thinks of their number.
-_BY_ENGINE = {
-    "postgresql": {"among": "= ANY (ARRAY(SELECT id FROM chosen))", "lock": "FOR UPDATE SKIP LOCKED"},
-    "sqlite": {"among": "IN (SELECT id FROM chosen)", "lock": ""},
-}
 
 _ADD = insert(t.notice)
 # Longer than anybody looks for a worker that is gone.
@@ -108,36 +56,12 @@ _TOLD = {
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How much a claim may take.
-
-    :ivar codes, confirmations, mails: of each, as many as can be brought out abreast; none of what others bring out
-    :ivar per_place: abreast to one place
-    :ivar run: to one place in all, one after the other, where nothing is in the way
-    """
-
-    codes: int = 0
-    confirmations: int = 0
-    mails: int = 0
-    per_place: int = 2
-    run: int = 2
-
-
-@dataclass(frozen=True, slots=True)
 class Delivered:
     """What became of a notice: its receiver has it, and answered ``reply``."""
 
     notice_id: int
     lease: str
     reply: str = ""
-
-
-@cache
-def _claiming(engine: str) -> TextualSelect:
-    columns = ", ".join(f"notice.{column.name}" for column in t.notice.c)
-    moments = (bindparam(name, type_=UtcDateTime()) for name in ("now", "until"))
-    asked = text(_CLAIM.format(columns=columns, **_BY_ENGINE[engine])).bindparams(*moments)
-    return asked.columns(*t.notice.c)
 
 
 @cache
@@ -161,9 +85,7 @@ class Notices:
 
     def claim(self, lease: str, *, now: datetime, until: datetime, room: Room) -> list[Row[Any]]:
         """Lease to one deliverer until ``until`` what is due and there is room for, the longest due first."""
-        asked = _claiming(self._db.dialect.name)
-        facts = {"lease": lease, "now": now, "until": until, **asdict(room)}
-        return sorted(self._db.execute(asked, facts), key=lambda row: (row.next_at, row.id))
+        return claim(self._db, lease, now=now, until=until, room=room)
 
     def finish(self, delivered: Iterable[Delivered], now: datetime) -> None:
         """Mark notices delivered, each if its lease is still its deliverer's."""

@@ -17,7 +17,7 @@ from gateway.core.payment import PaymentResult
 from gateway.delivering import Deliverer
 from gateway.dialects import HttpCall, Try
 from gateway.dialects.native import NativeDialect
-from gateway.store import notices
+from gateway.store import claims
 from gateway.store import tables as t
 from gateway.store.attempts import Attempts
 from gateway.store.notices import Delivered
@@ -107,10 +107,10 @@ def resend_resets_tries(patch: pytest.MonkeyPatch) -> None:
 
 def delivered_out_of_order(patch: pytest.MonkeyPatch) -> None:
     order = "seq > min(seq) OVER (PARTITION BY payment_id, channel, target)"
-    assert order in notices._CLAIM
-    patch.setattr(notices, "_CLAIM", notices._CLAIM.replace(order, "seq < 0"))
+    assert order in claims._CLAIM
+    patch.setattr(claims, "_CLAIM", claims._CLAIM.replace(order, "seq < 0"))
     # Built anew, not taken from what earlier tests left.
-    patch.setattr(notices, "_claiming", notices._claiming.__wrapped__)
+    patch.setattr(claims, "_claiming", claims._claiming.__wrapped__)
 
 
 def body_made_anew(patch: pytest.MonkeyPatch) -> None:

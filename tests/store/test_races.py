@@ -22,7 +22,7 @@ from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import open_engine
 from gateway.store import tables as t
-from gateway.store.notices import Room
+from gateway.store.claims import Room
 from tests.factories import (
     CHALLENGE,
     FRICTIONLESS,
