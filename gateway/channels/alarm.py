@@ -3,10 +3,11 @@
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import make_msgid, parseaddr
+from email.utils import parseaddr
 
 from gateway.channels import Notice
 from gateway.channels.smtp import Relay, send
+from gateway.core.mailbox import message_id
 
 
 class AlarmChannel:
@@ -23,7 +24,8 @@ class AlarmChannel:
         message = EmailMessage(policy=SMTP)
         message["From"], message["To"], message["Subject"] = self._sender, notice.target, subject
         message["Date"] = now
-        message["Message-ID"] = make_msgid(notice.id, parseaddr(self._sender)[1].rpartition("@")[2])
+        domain = parseaddr(self._sender)[1].rpartition("@")[2]
+        message["Message-ID"] = message_id(domain, notice.id, self.name, notice.target)
         message["Auto-Submitted"] = "auto-generated"
         message["X-Guichet-Payment"] = notice.result.id
         message.set_content(text)

@@ -4,7 +4,6 @@ Composing only; :mod:`gateway.channels.email` sends. Everything that comes from 
 header, and an address that could carry a second header is refused.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from gateway.core.errors import BadField
-from gateway.core.mailbox import ENCODED, NEVER
+from gateway.core.mailbox import ENCODED, NEVER, message_id
 from gateway.receipts.content import Receipt
 from gateway.receipts.press import Press
 from gateway.receipts.words import WORDS, direction
@@ -138,5 +137,5 @@ def _address(spec: str) -> Address:
 
 def _message_id(receipt: Receipt, envelope: Envelope, domain: str) -> str:
     """Derive the Message-ID; several managers get the same notice, so the target is part of it."""
-    parts = (envelope.notice, receipt.audience, envelope.target, "duplicate" if receipt.duplicate else "")
-    return f"<{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}@{domain}>"
+    copy = "duplicate" if receipt.duplicate else ""
+    return message_id(domain, envelope.notice, receipt.audience, envelope.target, copy)

@@ -6,9 +6,11 @@ import socket
 import socketserver
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from mailbox import Maildir
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from jinja2 import Environment
 from pypdf import PdfReader
 
 from gateway.channels import Notice
+from gateway.channels.alarm import AlarmChannel
 from gateway.channels.catcher import Catcher
 from gateway.channels.email import EmailChannel
 from gateway.channels.inbox import Inbox
@@ -152,6 +155,18 @@ def test_an_accented_address_is_delivered(box: Inbox, caught: Catcher) -> None:
     channel(caught.port).deliver(notice("élève@wanadoo.example"), NOON)
 
     assert len(box.messages(to="élève@wanadoo.example")) == 1
+
+
+@pytest.mark.usefixtures("box")
+def test_an_alarm_that_is_tried_again_is_known_as_the_same(caught: Catcher, tmp_path: Path) -> None:
+    alarms = AlarmChannel(Relay("127.0.0.1", caught.port), "Guichet <recu@guichet.example>")
+    raised = replace(notice("first@mairie.example"), channel="alarm_mail", body=b"Alarme\nUn essai.\n")
+    for target in ("first@mairie.example", "first@mairie.example", "second@mairie.example"):
+        alarms.deliver(replace(raised, target=target), NOON)
+
+    told = [mail["Message-ID"] for mail in Maildir(tmp_path, create=False)]
+    assert sorted(Counter(told).values()) == [1, 2]
+    assert all(name.endswith("@guichet.example>") for name in told)
 
 
 def test_a_refund_event_names_its_refund_and_a_duplicate_says_so(box: Inbox, caught: Catcher) -> None:
