@@ -1,6 +1,7 @@
 """The SMTP catcher: a mail server for laptops and tests that keeps every mail in the inbox and sends none on."""
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Coroutine
@@ -11,6 +12,8 @@ from weakref import WeakSet
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from gateway.channels.inbox import Inbox
+
+log = logging.getLogger(__name__)
 
 # Ten megabytes: two hundred tickets.
 _SIZE_MAX = 10 * 1024 * 1024
@@ -104,5 +107,10 @@ class _Keeper:
         content = envelope.content
         if not isinstance(content, bytes):
             return "554 no content"
-        await asyncio.get_running_loop().run_in_executor(None, self._inbox.add_mail, content)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._inbox.add_mail, content)
+        except OSError:
+            # For the library any exception is a 500, and the mail would be given up (RFC 5321 section 4.2.3).
+            log.warning("a mail could not be kept")
+            return "452 no room for it now"
         return "250 kept"

@@ -1,5 +1,6 @@
 """Receipts by SMTP: a real conversation with a real server, good and bad."""
 
+import errno
 import io
 import logging
 import socket
@@ -175,6 +176,19 @@ def test_a_refund_event_names_its_refund_and_a_duplicate_says_so(box: Inbox, cau
     (found,) = box.messages()
     assert found.subject.startswith("[DUPLICATA] Remboursement de la commande CDE-1")
     assert "10,00\u00a0EUR" in found.text
+
+
+def test_a_mail_that_a_full_disk_cannot_keep_is_tried_again(
+    box: Inbox, caught: Catcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_mail(message: bytes) -> str:
+        raise OSError(errno.ENOSPC, f"no room for {len(message)} bytes")
+
+    monkeypatch.setattr(box, "add_mail", add_mail)
+
+    with pytest.raises(DeliveryFailed) as failed:
+        channel(caught.port).deliver(notice(), NOON)
+    assert (failed.value.again, str(failed.value)) == (True, "smtp 452 message refused")
 
 
 def test_a_dead_relay_is_tried_again() -> None:

@@ -60,7 +60,7 @@ class Outcome:
 # In the order of their files: the longest, which kill at every system call, come early. They wait for disks and for one
 # another's processes much of the time: three hands on two cores.
 _LONG = (
-    "-v",
+    "-vv",
     "--tb=short",
     "--show-capture=no",
     "--durations=60",
