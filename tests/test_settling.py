@@ -142,6 +142,26 @@ def test_a_bank_that_is_away_for_hours_is_asked_for_a_day(
     assert told(parts, payment).attempts[0].status is AttemptStatus.REVERSED
 
 
+@pytest.mark.parametrize(
+    ("verb", "end"), [("status", AttemptStatus.REVERSED), ("reverse", AttemptStatus.REVIEW)], ids=["status", "reverse"]
+)
+def test_a_bank_that_contradicts_for_ever_leaves_nothing_in_doubt_for_ever(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch, verb: str, end: AttemptStatus
+) -> None:
+    payment = open_payment(parts)
+    pay(parts, payment, SILENT_LOST)
+
+    def contradict(*_: object, **__: object) -> Answer:
+        raise ValueError("the acquirer knows this operation id for something else")
+
+    monkeypatch.setattr(parts.checkout.desk.acquirer, verb, contradict)
+    for _ in range(60):
+        parts.checkout.sweep()
+        clock.advance(hours=4)
+
+    assert told(parts, payment).attempts[0].status is end
+
+
 class TestReview:
     @pytest.fixture
     def payment(self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> PaymentResult:
@@ -253,6 +273,29 @@ def test_the_bank_is_asked_once_the_intent_is_on_disk(parts: Parts, monkeypatch:
     parts.checkout.settling.authorise(payment.id)
 
     assert written == [[("authorise", "authorising")]]
+
+
+@pytest.mark.parametrize("verb", ["capture", "refund", "reverse"])
+def test_so_is_whatever_else_it_is_asked_to_do_with_money(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    paid = pay(parts, open_payment(parts, capture_by_hand=verb == "reverse"))
+    bank = parts.checkout.desk.acquirer
+    ask, written = getattr(bank, verb), []
+
+    def asked(target: str, amount: Money, *, op_id: str) -> Answer:
+        with parts.store.reading() as tx:
+            found = select(t.operation.c.kind, t.operation.c.amount_cents).where(t.operation.c.op_id == op_id)
+            written.append([tuple(row) for row in tx.connection.execute(found)])
+        answer: Answer = ask(target, amount, op_id=op_id)
+        return answer
+
+    monkeypatch.setattr(bank, verb, asked)
+    parts.checkout.sweep()
+    if verb != "capture":
+        parts.checkout.refunding.refund(a_refund(paid, 9612), "native")
+
+    assert written == [[(verb, 9612)]]
 
 
 def test_a_debt_that_may_be_debited_is_promised_to_nobody_else(parts: Parts) -> None:

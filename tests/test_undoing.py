@@ -1,8 +1,9 @@
 """Capturing, undoing and giving back when something crosses: a busy database, a bank's no, two orders at once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.core.payment import PaymentResult, Which
 from gateway.core.states import AttemptStatus
 from gateway.dialects import Capture, Refund, Signed
 from gateway.parts import Parts
+from gateway.store import Transaction
 from gateway.store import tables as t
 from tests.factories import MERCHANT, enter, open_payment, pay
 from tests.support.clock import Clock
@@ -146,6 +148,27 @@ def test_a_refund_is_told_by_its_own_answer_whatever_crosses_it(parts: Parts, mo
     assert [(one.amount.cents, one.status) for one in after.refunds] == [(200, "done"), (100, "refused")]
 
 
+def test_a_refund_asked_for_again_is_told_by_its_own_answer(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By SP Plus the last refund is the answer: the bank's no to this one must not be told as its yes to another."""
+    paid = pay(parts, open_payment(parts))
+    parts.checkout.sweep()
+
+    def refuse(_target: str, amount: Money, *, op_id: str) -> Answer:
+        return Answer(op_id, Outcome.DECLINED, amount, "12", "wrong_state")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.checkout.desk.acquirer, "refund", refuse)
+        refunded(parts, paid, 100, "refund-1")
+    clock.advance(minutes=1)
+    refunded(parts, paid, 200, "refund-2")
+
+    again = [refunded(parts, paid, cents, jti).refunds[-1] for cents, jti in ((100, "refund-1"), (200, "refund-2"))]
+
+    assert [(one.amount.cents, one.status) for one in again] == [(100, "refused"), (200, "done")]
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_an_order_to_capture_that_was_taken_is_carried_out_whatever_happens(
     parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch, number: int
@@ -171,6 +194,88 @@ def test_a_refund_that_was_taken_is_not_called_busy(parts: Parts, monkeypatch: p
 
     assert [refund.amount.cents for refund in answer.refunds] == [1000]
     assert [(refund.amount.cents, refund.status) for refund in told(parts, paid).refunds] == [(1000, "done")]
+
+
+class TestABankThatContradicts:
+    """It says that it knows an operation id for something else."""
+
+    @staticmethod
+    def contradict(*_: object, **__: object) -> Answer:
+        raise ValueError("the acquirer knows this operation id for something else")
+
+    @pytest.mark.parametrize("verb", ["capture", "refund"])
+    def test_a_refund_that_was_taken_is_answered_and_asked_for_again(
+        self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch, verb: str
+    ) -> None:
+        paid = pay(parts, open_payment(parts))
+        with monkeypatch.context() as patched:
+            patched.setattr(parts.checkout.desk.acquirer, verb, self.contradict)
+            answer = refunded(parts, paid, 1000)
+
+        let_hours_pass(parts, clock, 2)
+
+        assert [refund.status for refund in answer.refunds] == ["unknown"]
+        assert [refund.status for refund in told(parts, paid).refunds] == ["done"]
+
+    def test_a_refund_it_contradicts_keeps_no_other_waiting(
+        self, parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = (pay(parts, open_payment(parts)) for _ in range(2))
+        parts.checkout.sweep()
+        bank = parts.checkout.desk.acquirer
+        refund, doubted = bank.refund, set[str]()
+
+        def silent(*_: object, op_id: str) -> Answer:
+            doubted.add(op_id)
+            raise AcquirerUnreachable("no answer")
+
+        def contradict_the_first(target: str, amount: Money, *, op_id: str) -> Answer:
+            return self.contradict() if op_id == min(doubted) else refund(target, amount, op_id=op_id)
+
+        monkeypatch.setattr(bank, "refund", silent)
+        for payment in (first, second):
+            refunded(parts, payment, 1000, f"back {payment.id}")
+        monkeypatch.setattr(bank, "refund", contradict_the_first)
+        clock.advance(minutes=5)
+        parts.checkout.sweep()
+
+        assert sorted(told(parts, one).refunds[0].status for one in (first, second)) == ["done", "unknown"]
+
+    def test_a_capture_it_contradicts_is_an_error_people_see(
+        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paid = pay(parts, open_payment(parts))
+        monkeypatch.setattr(parts.checkout.desk.acquirer, "capture", self.contradict)
+
+        parts.checkout.sweep()
+
+        assert newest_attempt(parts, paid).status == AttemptStatus.CAPTURE_ERROR
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["after it", "before it"])
+def test_a_refund_whose_commit_is_lost_is_called_busy_only_when_it_was_not_taken(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    paid = pay(parts, open_payment(parts))
+    parts.checkout.sweep()
+    real = parts.store.transaction
+
+    @contextmanager
+    def losing(merchants: frozenset[str] = frozenset()) -> Iterator[Transaction]:
+        with real(merchants) as tx:
+            yield tx
+            if not is_lost:
+                raise StoreBusy("the connection was lost before the commit")
+        raise StoreBusy("the connection was lost at the commit")
+
+    told_of = list[PaymentResult]()
+    with monkeypatch.context() as patched, suppress(StoreBusy):
+        patched.setattr(parts.store, "transaction", losing)
+        told_of.append(refunded(parts, paid, 1000))
+    let_hours_pass(parts, clock, 1)
+
+    assert [[refund.status for refund in one.refunds] for one in told_of] == ([["pending"]] if is_lost else [])
+    assert [refund.status for refund in told(parts, paid).refunds] == (["done"] if is_lost else [])
 
 
 class TestTheEvening:
@@ -244,6 +349,45 @@ def test_whatever_orders_cross_no_money_stays_that_was_given_back(parts: Parts, 
         entry = parts.checkout.desk.acquirer.book()[-1]  # type: ignore[attr-defined]  # the simulator's
         assert [refund.status for refund in told(parts, paid).refunds] == ["done"]
         assert entry.state == "reversed" or entry.refunded_cents == paid.request.amount.cents
+
+
+def test_what_is_being_paid_out_at_this_moment_is_given_back_not_undone(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bank may have paid it out already, and undoes nothing then."""
+    paid = pay(parts, open_payment(parts))
+    bank = parts.checkout.desk.acquirer
+    capture = bank.capture
+
+    def crossed(target: str, amount: Money, *, op_id: str) -> Answer:
+        answer = capture(target, amount, op_id=op_id)
+        patch.undo()
+        refunded(parts, paid)
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bank, "capture", crossed)
+        parts.checkout.sweep()
+
+    assert [(refund.amount, refund.status) for refund in told(parts, paid).refunds] == [(Money(9612), "done")]
+    assert [entry.refunded_cents for entry in bank.book()] == [9612]  # type: ignore[attr-defined]  # the simulator's
+
+
+def test_a_capture_the_bank_refuses_is_tried_for_a_day_then_left_to_a_person(
+    parts: Parts, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pay(parts, open_payment(parts), CAPTURE_REFUSED)
+    parts.checkout.sweep()
+
+    let_hours_pass(parts, clock, 24)
+    after_a_day = list(caplog.messages)
+    let_hours_pass(parts, clock, 4)
+
+    assert "capture needs a person" not in after_a_day
+    assert caplog.messages.count("capture needs a person") == 1
+    with parts.store.engine.connect() as db:
+        captures = select(func.count()).select_from(t.operation).where(t.operation.c.kind == "capture")
+        assert db.execute(captures).scalar_one() == 26
 
 
 def test_a_refund_that_waits_does_not_use_up_the_tries_of_its_capture(parts: Parts, clock: Clock) -> None:

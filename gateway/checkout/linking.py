@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from gateway.checkout.desk import Desk
 from gateway.checkout.opening import Opening
-from gateway.checkout.situation import Stage, stage_of
+from gateway.checkout.situation import Stage, situation
 from gateway.checkout.visiting import is_browser
 from gateway.core.errors import BadRequest, Fault, RequestConflict
 from gateway.core.paylink import LinkTerms, PayLink
@@ -190,19 +190,22 @@ class Linking:
         return None
 
     def _under_way(self, tx: Transaction, link: PayLink, row: PaymentRow, browser: str) -> LinkStanding:
-        visitor, payment = tx.limits.holder(row.id), tx.payments.result(row)
+        visitor, look = tx.limits.holder(row.id), tx.payments.look(row.public_id)
+        payment = look.result
         is_of_link = row.digest == _digest(link)
         if is_browser(visitor, browser):
             return LinkStanding(link, LinkState.HERE, payment)
         if visitor is None and is_of_link and row.status != Status.WORKING:
             return LinkStanding(link, LinkState.PAYABLE, payment)
-        is_idle = row.status != Status.WORKING and stage_of(tx, row, self._desk.now()) is Stage.CARD
+        is_idle = row.status != Status.WORKING and situation(look, self._desk.now()).stage is Stage.CARD
+        # A card is typed before there is an attempt: its bank may take seconds to say whose it is.
+        is_untouched = not look.row.entered and not payment.attempts
         return LinkStanding(
             link,
             LinkState.ELSEWHERE,
             payment,
             row.expires_at,
-            may_take_over=is_of_link and is_idle and not payment.attempts,
+            may_take_over=is_of_link and is_idle and is_untouched,
         )
 
 

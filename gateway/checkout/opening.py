@@ -55,9 +55,10 @@ class Opening:
             created = row is None
             if row is None:
                 row = self._insert(tx, command, dialect)
-            else:
+            elif not (command.once and tx.payments.look_first(row.public_id).entered):
                 # A new request for the same page: its payer may come with another browser now. The same request again
-                # is no reason, anybody on its way could send that.
+                # is no reason, anybody on its way could send that. Nor is a link that others hold too, once a card was
+                # typed there: whoever took that page over could confirm another's card.
                 tx.limits.release_page(row.id)
             self._desk.keep_signed(tx, signed, "open", row)
             if created:

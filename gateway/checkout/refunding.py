@@ -38,15 +38,15 @@ class Refunding:
             raise NotFound("no such payment")
         return row
 
-    def _seen(self, tx: Transaction, command: Cancel | Capture | Refund, kind: str) -> bool:
-        """Say whether this very request was taken before. Raises :class:`RequestConflict` (``jti_reused``)."""
+    def _seen(self, tx: Transaction, command: Cancel | Capture | Refund, kind: str) -> Row[Any] | None:
+        """Find this very request if it was taken before. Raises :class:`RequestConflict` (``jti_reused``)."""
         signed = command.signed
         seen = tx.payments.signed(signed.merchant, signed.jti)
         if seen is None:
-            return False
+            return None
         if seen.kind != kind or seen.digest != signed.digest:
             raise RequestConflict("jti_reused", "draw a new jti for each new request")
-        return True
+        return seen
 
     def cancel(self, command: Cancel, dialect: str) -> PaymentResult:
         """Close a payment nobody has begun to debit, or what is left of a purchase paid in several times. Raises :class:`RequestConflict` (``payment_over``)."""
@@ -64,13 +64,23 @@ class Refunding:
     def refund(self, command: Refund, dialect: str) -> PaymentResult:
         """Give back part or all of a paid payment; the sum of refunds never exceeds it, whatever comes at once.
 
-        The new refund stands last among those that are told, since it is what the merchant is answered about.
+        The request's own refund stands last among those that are told, since it is what the merchant is answered about.
         Raises :class:`RequestConflict` (``payment_over``, ``refund_exceeds``, ``settled``).
         """
+        try:
+            return self._refund(command, dialect)
+        except StoreBusy:
+            # Lost at the very commit it may have been taken, and protocols without request numbers would repeat it.
+            with self._desk.store.reading(frozenset({command.signed.merchant})) as tx:
+                if not (seen := self._seen(tx, command, "refund")):
+                    raise
+                return _asked_again(tx.payments.result(tx.payments.by_id(seen.payment_id)), command, seen)
+
+    def _refund(self, command: Refund, dialect: str) -> PaymentResult:
         with self._desk.store.transaction(frozenset({command.signed.merchant})) as tx:
             row = self._own(tx, command, dialect)
-            if self._seen(tx, command, "refund"):
-                return tx.payments.result(row)
+            if seen := self._seen(tx, command, "refund"):
+                return _asked_again(tx.payments.result(row), command, seen)
             if command.before_settlement and row.status in (Status.CREATED, Status.OPENED):
                 self._desk.keep_signed(tx, command.signed, "refund", row)
                 self._desk.close(tx, row, Status.CANCELLED, by="merchant")
@@ -90,7 +100,7 @@ class Refunding:
         with suppress(StoreBusy):
             self.ask(refund_id)
             result = self._told(row)
-        return replace(result, refunds=tuple(sorted(result.refunds, key=lambda refund: refund.id == own)))
+        return _own_last(result, own)
 
     def capture(self, command: Capture, dialect: str) -> PaymentResult:
         """Pay out what waits for its merchant. Raises :class:`RequestConflict` (``payment_over``, ``amount_differs``)."""
@@ -180,6 +190,10 @@ class Refunding:
         except (AcquirerUnreachable, WrongStatus):
             # Silence, or the sweep is capturing at this very moment: asked again later, by the same operation id.
             answer = None
+        except ValueError:
+            # It knows one of the messages for something else. The refund was taken: whoever hears an error repeats it.
+            log.exception("the acquirer contradicts a refund", extra={"payment": row.public_id})
+            answer = None
         if answer is not None and (answer.op_id, answer.amount) == (refund.op_id, amount):
             self._settle(refund, row, answer.outcome)
             return
@@ -230,6 +244,17 @@ class Refunding:
                 with suppress(WrongStatus):
                     self.ask(refund.id)
         return len(due)
+
+
+def _asked_again(result: PaymentResult, command: Refund, seen: Row[Any]) -> PaymentResult:
+    """Tell a request that was taken before of its own refund: the first of that amount written down since."""
+    since = (one for one in result.refunds if one.requested_at >= seen.at and command.amount in (None, one.amount))
+    own = next(since, None)
+    return _own_last(result, own.id) if own else result
+
+
+def _own_last(result: PaymentResult, own: str) -> PaymentResult:
+    return replace(result, refunds=tuple(sorted(result.refunds, key=lambda refund: refund.id == own)))
 
 
 def _patience(tries: int) -> timedelta:

@@ -30,6 +30,8 @@ _REVERSALS_MAX = 16
 _REVERSAL_WAIT_MAX_SECONDS = 4 * 3600
 # A sweep gives the word back after this long; what is still due is due at the next one.
 _SWEEP_SECONDS_MAX = 30
+# No doubt waits for more than a minute, and the clocks of two machines do not differ by so much.
+_DOUBT_MAX = timedelta(minutes=15)
 _BATCH = 100
 # What waits for a paused endpoint is given up when its own last try would have been over: 12 tries take 75 h 37 min.
 _PAUSE_MAX = timedelta(hours=76)
@@ -72,6 +74,7 @@ class Sweeping:
         }
         with self._desk.store.reading() as tx:
             due = tx.attempts.due(self._desk.now(), _BATCH)
+            due += tx.attempts.stranded(self._desk.now() + _DOUBT_MAX, _BATCH)
         until = self._desk.now() + timedelta(seconds=_SWEEP_SECONDS_MAX)
         for attempt in due:
             if self._desk.now() > until:
@@ -111,7 +114,8 @@ class Sweeping:
             raise WrongStatus("an unknown attempt without a message")
         try:
             answer = self._desk.acquirer.status(operation.op_id, Money(row.amount_cents, row.currency))
-        except AcquirerUnreachable:
+        except (AcquirerUnreachable, ValueError):
+            # Silence, or a bank that knows the message for something else, and may say so for ever.
             if attempt.tries < _INQUIRIES_MAX:
                 raise
             with self._desk.store.transaction() as tx:
@@ -131,7 +135,8 @@ class Sweeping:
         amount = Money(row.amount_cents, row.currency)
         try:
             answer = self._desk.acquirer.reverse(target.op_id, amount, op_id=reversal.op_id)
-        except AcquirerUnreachable:
+        except (AcquirerUnreachable, ValueError):
+            # A bank that approved another amount than was asked contradicts each reversal: people must look at that too.
             if attempt.tries < _REVERSALS_MAX:
                 raise
             self._to_review(attempt)

@@ -143,6 +143,12 @@ class Attempts:
         asked = select(t.attempt).where(t.attempt.c.next_at <= now).order_by(t.attempt.c.next_at).limit(limit)
         return list(self._db.execute(asked))
 
+    def stranded(self, later: datetime, limit: int) -> list[AttemptRow]:
+        """Find the doubts that nobody would look at until ``later``: no such wait is planned, so the clock was set back."""
+        a = t.attempt.c
+        doubtful = t.among(a.status, (AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN))
+        return list(self._db.execute(select(t.attempt).where(a.next_at > later, doubtful).limit(limit)))
+
     def claim(self, row: AttemptRow, until: datetime) -> bool:
         """Take a due attempt for oneself until ``until``; false when another sweeper was faster."""
         done = self._db.execute(

@@ -11,7 +11,7 @@ import pytest
 from gateway.acquirers.simulator import Simulator
 from gateway.core.errors import GatewayError
 from gateway.core.payment import PaymentResult
-from gateway.core.states import Status
+from gateway.core.states import AttemptStatus, Status
 from gateway.parts import Parts
 from tests.factories import CHALLENGE, SILENT_APPROVED, deliver, enter, open_payment, read_code
 from tests.support.clock import Clock
@@ -66,6 +66,27 @@ def test_a_payment_outlives_a_jump_of_the_clock(parts: Parts, clock: Clock, mome
         pay_while_it_jumps(parts, clock, again, "", timedelta())
         settle(parts, clock)
         assert (told(parts, again).status, debited(parts)) == (Status.PAID, 1)
+
+
+@pytest.mark.parametrize("clock", [NOON + JUMP], indirect=True)
+@pytest.mark.parametrize("is_asked", [True, False], ids=["unknown", "authorising"])
+def test_a_doubt_from_before_the_clock_was_set_right_is_settled_at_once(
+    parts: Parts, clock: Clock, is_asked: bool
+) -> None:
+    """Its payer sees that the payment is being checked, and its debt is blocked, for as long as the clock was ahead."""
+    payment = open_payment(parts)
+    enter(parts, payment, SILENT_APPROVED)
+    intent = parts.checkout.settling.intend(payment.id)
+    assert intent is not None
+    if is_asked:
+        parts.checkout.settling.ask(intent)
+    clock.advance(seconds=-JUMP.total_seconds())
+
+    settle(parts, clock)
+
+    result = told(parts, payment)
+    assert result.status is (Status.PAID if is_asked else Status.OPENED)
+    assert result.attempts[0].status is (AttemptStatus.CAPTURED if is_asked else AttemptStatus.REVERSED)
 
 
 def pay_while_it_jumps(parts: Parts, clock: Clock, payment: PaymentResult, moment: str, by: timedelta) -> None:

@@ -3,10 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from gateway.acquirers import Enrolment
 from gateway.checkout import Checkout, LinkState
 from gateway.core.errors import BadRequest, NotFound, RequestConflict
 from gateway.core.payment import PaymentResult
@@ -185,6 +187,30 @@ def test_a_page_with_a_card_on_it_stays_where_it_is(parts: Parts, link: int) -> 
     assert (standing.state, standing.may_take_over) == (LinkState.ELSEWHERE, False)
     assert parts.checkout.linking.open(link, "desk") is None
     assert parts.checkout.linking.open(link, "phone") == first.id
+
+
+@pytest.mark.parametrize("has_looked_before", [False, True])
+def test_a_page_is_not_taken_over_while_the_bank_is_asked_about_its_card(
+    parts: Parts, link: int, monkeypatch: pytest.MonkeyPatch, has_looked_before: bool
+) -> None:
+    """Whoever held it then could confirm a card that another has typed."""
+    first = opened(parts, link)
+    parts.checkout.visiting.admits(first.id, "phone", stays=True)
+    before, enrol = parts.checkout.linking.show(link, "desk"), parts.checkout.desk.acquirer.enrol
+
+    def enrol_slowly(*asked: Any, **more: Any) -> Enrolment:
+        with monkeypatch.context() as patched:
+            if has_looked_before:
+                patched.setattr(parts.checkout.linking, "show", lambda *_: before)
+            parts.checkout.linking.open(link, "desk")
+        parts.checkout.visiting.admits(first.id, "desk", stays=True)
+        return enrol(*asked, **more)
+
+    monkeypatch.setattr(parts.checkout.desk.acquirer, "enrol", enrol_slowly)
+    enter(parts, first)
+
+    assert parts.checkout.visiting.admits(first.id, "desk", stays=True) is None
+    assert parts.checkout.visiting.admits(first.id, "phone", stays=True)
 
 
 def test_a_page_that_ran_out_can_be_opened_anew(parts: Parts, link: int, clock: Clock) -> None:
@@ -371,3 +397,19 @@ def test_people_are_forgotten_when_a_link_is_long_over(parts: Parts, clock: Cloc
     assert {number for number, request in after.items() if request.payer_name} == {lasting}
     assert {request.label for number, request in after.items() if number != lasting} == {""}
     assert after[past].reference == "FACT-1"
+
+
+@pytest.mark.parametrize("other", [{"merchant": "jvs-demo-valmont"}, {"fiscal_year": "2025"}])
+def test_nobody_is_forgotten_for_a_bill_of_the_same_name_that_was_paid(
+    parts: Parts, clock: Clock, other: dict[str, str]
+) -> None:
+    (link,) = make(parts, terms("FACT-9", pay_before=None))
+    request = a_request(**{"reference": "FACT-9", "fiscal_year": "2026", **other})
+    payment, _ = parts.checkout.opening.open(an_open(request), "native")
+    pay(parts, payment)
+    clock.advance(days=17 * 31)
+
+    while parts.checkout.sweep():
+        clock.advance(seconds=61)
+
+    assert parts.checkout.linking.show(link).link.terms.request.payer_name == "Famille Lefèvre"
