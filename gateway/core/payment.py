@@ -184,7 +184,7 @@ class PaymentResult:
 
     :ivar id: the public payment id (``pay_...``), safe to show and to log
     :ivar number: the gateway's own transaction number, printed beside the merchant's reference
-    :ivar refunded_cents: money given back so far, in minor units; 0 when none
+    :ivar refunded_cents: money given back so far or asked to be, in minor units; 0 when none
     :ivar dialect: the protocol the merchant opened it with, and is answered in
     :ivar handle: the name that dialect gave it (an idOp, a token); empty when it gave none
     :ivar instalments: how the later parts of this purchase stand, in the order they fall due
@@ -219,6 +219,12 @@ class PaymentResult:
     def language(self) -> str:
         """The payer's language: the one of the page they paid on, or else what the merchant asked for."""
         return self.spoken or self.request.language
+
+    @property
+    def given_back(self) -> Money | None:
+        """What the bank has given back; nothing while it was only asked for, since it may still be refused."""
+        cents = sum(refund.amount.cents for refund in self.refunds if refund.status == "done")
+        return Money(cents, self.request.amount.currency) if cents else None
 
     @property
     def attempt(self) -> AttemptResult | None:

@@ -41,6 +41,7 @@ class ErrorPage:
     :ivar detail: what a developer needs, shown while every merchant is in test mode only
     :ivar wording: the dialect's own sentence for the payer; empty for the usual neutral one
     :ivar language: which language that sentence is in, so that the page around it speaks it too; empty for the payer's own
+    :ivar paid: the payment that is why nothing can begin, when it was paid: the page tells that in its own words
     """
 
     status: int
@@ -49,6 +50,7 @@ class ErrorPage:
     wording: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     language: str = ""
+    paid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

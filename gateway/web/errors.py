@@ -12,7 +12,7 @@ from gateway.core.languages import LANGUAGES, spoken
 from gateway.dialects import ErrorPage
 from gateway.steps.phrases import gettext as _
 from gateway.web import services
-from gateway.web.obstacles import obstacle_of
+from gateway.web.obstacles import obstacle_of, only_looked
 from gateway.web.rendering import page_language
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def error_page(status: int, title: str, message: str, code: str, **more: object)
         "detail": "",
         "explained_url": "",
         "fact": "not-debited",
-        "verdict": _("No money was debited."),
+        "verdict": only_looked(),
     }
     return make_response(render_template("page/error.html", **context | more), status)
 
@@ -64,9 +64,9 @@ def _other_languages() -> list[tuple[str, str, str]]:
 def entry_error_page(refusal: ErrorPage, error: GatewayError) -> Response:
     """Tell a payer that the request of the site they come from cannot be taken; in test mode, tell its developer why."""
     # A debt's state is worded here, in any language; another refusal is in the protocol's own.
-    if spoken(refusal.language) and not isinstance(error, RequestConflict):
+    if spoken(refusal.language) and not (isinstance(error, RequestConflict) or refusal.paid):
         g.language = spoken(refusal.language)
-    obstacle = obstacle_of(error, refusal.wording)
+    obstacle = obstacle_of(error, refusal.wording, paid=refusal.paid)
     explained = ""
     if isinstance(error, NotAuthentic) and error.diagnosis and services().settings.is_test_kit_on:
         explained = f"/_test/signatures?merchant={error.diagnosis.get('merchant', '')}"
@@ -99,18 +99,14 @@ def _is_api() -> bool:
     return request.path.startswith("/v1/")
 
 
-def _only_looked() -> str:
-    # Whoever comes here may have paid elsewhere: no more than this can be said.
-    return str(_("Nothing was debited by opening this address."))
-
-
 def _in_doubt() -> str:
     return str(_("This page cannot tell whether you were debited. Do not pay a second time before you have looked."))
 
 
 def _stale_form(_error: CSRFError) -> Response:
     message = _("This form was open for too long, or cookies are blocked. Go back to the page and try again.")
-    return error_page(400, _("Please try again"), message, "stale_form", verdict=_("Nothing was sent to the bank."))
+    # The form may be that of the page that says "paid".
+    return error_page(400, _("Please try again"), message, "stale_form", verdict=only_looked())
 
 
 def _foreign_host(_error: SecurityError) -> Response:
@@ -120,7 +116,7 @@ def _foreign_host(_error: SecurityError) -> Response:
 
 def _unknown(_error: Exception) -> Response:
     message = _("This address does not lead to a payment. Use the link given by the site you come from.")
-    return error_page(404, _("Page not found"), message, "not_found", verdict=_only_looked())
+    return error_page(404, _("Page not found"), message, "not_found", verdict=only_looked())
 
 
 def _elsewhere(error: OpenedElsewhere) -> Response:
@@ -129,7 +125,7 @@ def _elsewhere(error: OpenedElsewhere) -> Response:
         "This payment is under way on another device or in another browser, where it was opened first. Go on there. To go"
         " on here instead, go back to the site you come from and press its payment button again."
     )
-    return error_page(403, _("Opened on another device"), message, error.code, verdict=_only_looked())
+    return error_page(403, _("Opened on another device"), message, error.code, verdict=only_looked())
 
 
 def _busy(_error: StoreBusy) -> Response:

@@ -35,12 +35,15 @@ class Obstacle:
     payee: Payee | None = None
 
 
-def obstacle_of(error: GatewayError, wording: str = "") -> Obstacle:
+def obstacle_of(error: GatewayError, wording: str = "", *, paid: str = "") -> Obstacle:
     """Word why this request opens no payment.
 
     :param wording: the dialect's own sentence; a debt's state is worded here all the same, because the dialects' one
         sentence for "paid or being paid" leaves the payer in doubt
+    :param paid: the payment the payer came back to, when it was paid
     """
+    if paid:
+        return _paid(RequestConflict("debt_already_paid", "it was paid by this very request", paid))
     if isinstance(error, RequestConflict) and error.code in _OF_CONFLICT:
         return _OF_CONFLICT[error.code](error)
     if isinstance(error, BadRequest) and any(fault.code in _TOO_LATE for fault in error.faults):
@@ -48,7 +51,12 @@ def obstacle_of(error: GatewayError, wording: str = "") -> Obstacle:
     advice = wording or _(
         "The site you come from sent a payment request that cannot be accepted. Try again from there."
     )
-    return Obstacle(_("This payment cannot be started"), "not-debited", _("No money was debited."), advice)
+    return Obstacle(_("This payment cannot be started"), "not-debited", only_looked(), advice)
+
+
+def only_looked() -> str:
+    """Say of the money what holds of whoever comes to an address: they may have paid elsewhere, or before, by this one."""
+    return str(_("Nothing was debited by opening this address."))
 
 
 def _paid(error: RequestConflict) -> Obstacle:
@@ -83,14 +91,14 @@ def _suspended(_error: RequestConflict) -> Obstacle:
     return Obstacle(
         _("Payment is suspended for the moment"),
         "not-debited",
-        _("No money was debited."),
+        only_looked(),
         _("The service has suspended the payment of its bills for a while, to correct them for instance. Try later."),
     )
 
 
 def _too_late(wording: str) -> Obstacle:
     advice = wording or _("It can no longer be paid here. Ask the service you are paying how to settle it now.")
-    return Obstacle(_("The last day to pay has passed"), "not-debited", _("No money was debited."), advice)
+    return Obstacle(_("The last day to pay has passed"), "not-debited", only_looked(), advice)
 
 
 def _holder(error: RequestConflict) -> PaymentResult | None:

@@ -79,12 +79,11 @@ def _ticket(result: PaymentResult, said: Checked) -> Ticket | None:
     if signed_of(receipt) != said:
         return None
     end = receipt.order[-_SHOWN:] if len(receipt.order) > 2 * _SHOWN else receipt.order[-_SHOWN // 2 :]
-    given_back = Money(result.refunded_cents, receipt.total.currency) if result.refunded_cents else None
     return Ticket(
         receipt,
         f"…{end}",
-        None if said.refund else given_back,
-        is_whole=result.refunded_cents >= receipt.total.cents,
+        None if said.refund else result.given_back,
+        is_whole=result.given_back == receipt.total,
         is_settled=_is_settled(result.refunds, said.refund),
     )
 

@@ -240,7 +240,7 @@ def test_a_payer_sees_a_sentence_and_no_page_when_the_request_is_bad(
 
     assert reply.status_code == 422
     assert 'data-page="error"' in reply.text
-    assert "Aucun montant n’a été débité" in reply.text
+    assert "Ouvrir cette adresse n’a rien débité." in reply.text
 
 
 class TestLookUp:

@@ -58,6 +58,21 @@ def test_a_paid_bill_is_said_to_be_paid(client: FlaskClient, parts: Parts) -> No
     assert "mailto:regie@sistec.example" in page
 
 
+def test_a_payer_who_comes_back_to_what_he_paid_is_not_told_that_nothing_was_debited(
+    client: FlaskClient, parts: Parts
+) -> None:
+    paid = pay(parts, ask(parts, "payfip"))
+
+    page = client.get(f"/tpa/paiementws.web?idop={paid.handle}").text
+
+    assert said(page) == (
+        "Cette facture est déjà payée",
+        "paid",
+        "Cette facture est déjà payée. Aucun montant n’a été débité cette fois-ci.",
+    )
+    assert "P3" in page
+
+
 def test_a_bill_on_an_open_page_is_not_debited(client: FlaskClient, parts: Parts) -> None:
     come(parts, ask(parts, "tipi"))
 
@@ -130,6 +145,42 @@ def test_a_wrong_link_says_no_more_than_it_knows(client: FlaskClient) -> None:
 
     assert said(page) == ("Page introuvable", "not-debited", "Ouvrir cette adresse n’a rien débité.")
     assert 'href="?lang=ar" lang="ar"' in page
+
+
+def test_a_request_that_was_paid_and_comes_again_too_late_says_no_more_than_it_knows(
+    client: FlaskClient, parts: Parts, home: Path, clock: Clock
+) -> None:
+    token = Portal(home).request(clock)
+    page = client.get("/pay", query_string={"request": token}).headers["Location"].rpartition("/")[2]
+    pay(parts, parts.checkout.opening.told(parts.links.payment_of(page)))
+    clock.advance(minutes=16)
+
+    again = client.get("/pay", query_string={"request": token})
+
+    assert (again.status_code, *said(again.text)[1:]) == (401, "not-debited", "Ouvrir cette adresse n’a rien débité.")
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_request_that_is_stopped_before_its_debt_is_looked_at_says_no_more_than_it_knows(
+    suspended: FlaskClient, home: Path, clock: Clock, is_late: bool
+) -> None:
+    late = {"pay_before": f"{clock.now() - timedelta(days=1):%Y-%m-%d}"} if is_late else {}
+
+    page = suspended.get("/pay", query_string={"request": Portal(home).request(clock, **late)}).text
+
+    assert said(page)[1:] == ("not-debited", "Ouvrir cette adresse n’a rien débité.")
+
+
+def test_a_mistyped_link_to_a_bill_says_no_more_than_it_knows(client: FlaskClient) -> None:
+    assert said(client.get("/l/xyz?lang=fr").text)[2] == "Ouvrir cette adresse n’a rien débité."
+
+
+def test_a_stale_form_of_a_paid_page_does_not_say_that_nothing_was_sent(client: FlaskClient, parts: Parts) -> None:
+    paid = pay(parts, open_payment(parts))
+
+    reply = client.post(f"/p/{parts.links.page_token(paid.id)}", data={"action": "return"})
+
+    assert (reply.status_code, said(reply.text)[2]) == (400, "Ouvrir cette adresse n’a rien débité.")
 
 
 def test_a_merchant_s_request_is_not_sent_again_by_a_choice_of_language(client: FlaskClient) -> None:

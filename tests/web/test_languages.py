@@ -172,6 +172,10 @@ def test_amounts_and_moments_are_written_as_its_readers_do(language: str, money:
     assert formats.month(8, 2026, language) == month
 
 
+def test_a_currency_without_decimals_has_none_on_the_pages() -> None:
+    assert formats.money(Money(1500, "XPF"), "fr") == f"1\u202f500{NBSP}FCFP"
+
+
 @pytest.mark.parametrize(
     ("on", "language", "words"),
     [

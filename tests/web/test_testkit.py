@@ -369,6 +369,14 @@ def test_nothing_is_caught_or_shown_beside_a_live_merchant(live_client: FlaskCli
     assert "111111" not in answer.text
 
 
+def test_a_refusal_explains_nothing_beside_a_live_merchant(client: FlaskClient, live_client: FlaskClient) -> None:
+    here, there = (one.get("/tpa/paiement.web?saisie=X&numcli=nobody").text for one in (client, live_client))
+
+    assert "numcli is 6 digits" in here
+    assert 'data-page="error"' in there
+    assert "numcli is 6 digits" not in there
+
+
 def test_home_is_calm_beside_a_live_merchant(live_client: FlaskClient) -> None:
     page = live_client.get("/").text
 

@@ -10,7 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gateway import keys
-from gateway.core.errors import NotFound
+from gateway.acquirers import Answer
+from gateway.core.errors import AcquirerUnreachable, NotFound
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult, Which
 from gateway.dialects import Refund, Signed
@@ -86,6 +87,34 @@ def test_what_was_given_back_since_is_told(parts: Parts, client: FlaskClient) ->
     assert "Operation Refund" in words
     assert "€10.00" in words
     assert "€96.12" not in words
+
+
+def test_what_the_bank_has_not_given_back_is_not_called_refunded(
+    parts: Parts, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silence(*_: object, **__: object) -> Answer:
+        raise AcquirerUnreachable("no answer")
+
+    payment = paid(parts)
+    parts.checkout.sweep()
+    monkeypatch.setattr(parts.checkout.desk.acquirer, "refund", silence)
+
+    asked_for = give_back(parts, payment, 9612)
+
+    assert [refund.status for refund in asked_for.refunds] == ["unknown"]
+    for path in (path_of(parts, payment), f"/p/{parts.links.page_token(payment.id)}"):
+        assert "refunded" not in ask(client, path)[2]
+
+
+def test_the_paid_page_tells_what_was_given_back_since(parts: Parts, client: FlaskClient) -> None:
+    payment = paid(parts)
+    parts.checkout.sweep()
+    path = f"/p/{parts.links.page_token(payment.id)}"
+
+    give_back(parts, payment, 1000)
+    assert "Since then €10.00 of this sum has been refunded." in ask(client, path)[2]
+    give_back(parts, payment, 8612)
+    assert "Since then the whole sum has been refunded." in ask(client, path)[2]
 
 
 def test_a_duplicate_says_that_there_is_an_original(parts: Parts, client: FlaskClient) -> None:

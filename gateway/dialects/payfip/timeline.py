@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from gateway.core.payment import PaymentResult
-from gateway.core.states import Status
+from gateway.core.states import MONEY, Status
 from gateway.dialects.treasury import Anomaly, last_night
 
 OPENING = timedelta(minutes=15)
@@ -43,6 +43,9 @@ def check_openable(result: PaymentResult, now: datetime) -> None:
     """Raise :class:`Anomaly` P3 for an operation that is over, P4 for one whose page was not opened in time."""
     merchant = result.request.merchant
     if not result.is_live:
-        raise Anomaly("P3", "this idOp is used up; ask for a new one for each try", merchant)
+        # One that was given back whole is owed again.
+        is_held = any(attempt.status in MONEY for attempt in result.attempts)
+        paid = result.id if result.status is Status.PAID and is_held else ""
+        raise Anomaly("P3", "this idOp is used up; ask for a new one for each try", merchant, paid=paid)
     if result.status is Status.CREATED and now > result.created_at + OPENING:
         raise Anomaly("P4", "this idOp was to be opened within 15 minutes; ask for a new one", merchant)

@@ -36,11 +36,12 @@ class Anomaly(BadRequest):
     :ivar wire_code: the code
     :ivar detail: the rule and what broke it, for the developer of the client
     :ivar merchant: whose request it was, once that is known
+    :ivar paid: the payment it names, when that was paid
     """
 
-    def __init__(self, wire_code: str, detail: str = "", merchant: str = "") -> None:
+    def __init__(self, wire_code: str, detail: str = "", merchant: str = "", *, paid: str = "") -> None:
         super().__init__((Fault("", wire_code, detail),))
-        self.wire_code, self.detail, self.merchant = wire_code, detail, merchant
+        self.wire_code, self.detail, self.merchant, self.paid = wire_code, detail, merchant, paid
 
 
 class Row(BaseModel):
@@ -91,7 +92,8 @@ class Anomalies:
         """Word a refusal for the payer whose browser met it; a debt that is being paid is free again at some time."""
         row = self.of(error)
         if isinstance(error, Anomaly):
-            return ErrorPage(400, row.code, error.detail, row.libelle.strip(), language=_LANGUAGE)
+            wording = row.libelle.strip()
+            return ErrorPage(400, row.code, error.detail, wording, language=_LANGUAGE, paid=error.paid)
         if isinstance(error, BadRequest):
             return ErrorPage(400, error.faults[0].code, error.faults[0].detail)
         if isinstance(error, StoreBusy):
