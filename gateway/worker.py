@@ -83,7 +83,8 @@ class Worker:
         """
         try:
             self._deliverer.deliver_due()
-            if self._now() - self._beaten_at >= _SWEEP_EVERY:
+            # A clock that was set back is not waited for: until it came by again, nobody would sweep.
+            if not timedelta() <= self._now() - self._beaten_at < _SWEEP_EVERY:
                 self._beat()
         except StoreBusy:
             log.warning("database busy; the worker waits")

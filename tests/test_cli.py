@@ -125,6 +125,37 @@ def test_a_dead_notice_is_sent_again_by_hand(run, parts: Parts) -> None:  # type
     assert "confirmation" not in run("notice", "list", "--state", "dead").output
 
 
+@pytest.mark.parametrize("name", ["R\udce9gie", "", "x" * 141], ids=["Latin-1", "empty", "too long"])
+def test_a_merchant_that_no_start_would_take_leaves_the_book_as_it_was(run, home: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    book = home / "config/merchants.toml"
+    before = book.read_bytes()
+
+    result = run("merchant", "new", "regie", "--name", name)
+
+    assert (result.exit_code, book.read_bytes()) == (1, before)
+    assert "--name: 1 to 140 characters" in result.output
+
+
+def test_a_full_disk_leaves_the_book_as_it_was(run, home: Path) -> None:  # type: ignore[no-untyped-def]
+    book, limit = home / "config/merchants.toml", resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = book.read_bytes()
+    # As a disk does that has room for ten bytes more.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limit[1]))
+    try:
+        result = run("merchant", "new", "regie", "--name", "Régie")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    assert (result.exit_code, book.read_bytes()) == (1, before)
+    assert "nothing was added" in result.output
+
+
+def test_a_new_merchant_is_in_the_book(run) -> None:  # type: ignore[no-untyped-def]
+    run("merchant", "new", "regie", "--name", 'Régie "du Port" \x7f')
+
+    assert 'regie  test  native  Régie "du Port"' in run("merchant", "list").output
+
+
 def test_the_doctor_names_what_is_wrong(run) -> None:  # type: ignore[no-untyped-def]
     result = run("doctor")
 

@@ -22,9 +22,12 @@ from gateway.checkout import Checkout
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
 from gateway.core.states import AttemptStatus, Status
+from gateway.delivering import Deliverer
 from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import tables as t
+from gateway.store.wake import Bell
+from gateway.worker import Worker
 from tests.factories import SILENT_APPROVED, open_payment, pay
 from tests.support.clock import Clock
 from tests.support.crash import children, title_of
@@ -112,6 +115,21 @@ class TestSweeping:
 
         assert len(channel.given) >= 1
 
+    def test_a_clock_set_back_by_a_day_does_not_stop_it(self, parts: Parts, clock: Clock) -> None:
+        sweeps = []
+
+        class Counting(Checkout):
+            def sweep(self) -> int:
+                sweeps.append(1)
+                return 0
+
+        with working(parts, Recording(), Counting(parts.checkout.desk)):
+            wait_until(lambda: len(sweeps) == 1)
+            clock.advance(hours=-25)
+            wait_until(lambda: len(sweeps) == 2)
+
+        assert len(sweeps) >= 2
+
     def test_a_beating_worker_makes_the_server_ready(self, parts: Parts, clock: Clock) -> None:
         before = parts.faults()
         with working(parts, Recording()):
@@ -120,6 +138,18 @@ class TestSweeping:
 
         assert before == ("worker: no heartbeat; start `guichet worker`",)
         assert parts.faults() == before
+
+    def test_one_that_brings_out_no_codes_makes_nobody_ready(self, parts: Parts) -> None:
+        bell = Bell(parts.store.engine, parts.settings.var / "wake")
+        back_office = Deliverer(parts.store, {"payer_mail": Recording()}, parts.now, outbox=parts.outbox)
+        worker = Worker(parts.store, parts.checkout, back_office, bell, parts.now)
+        bell.ring()
+        worker._turn()
+        worker.stop()
+        worker.work()
+
+        assert heartbeats(parts) == set()
+        assert parts.faults() == ("worker: no heartbeat; start `guichet worker`",)
 
     def test_one_on_a_host_with_a_long_name_is_heard_of(self, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("socket.gethostname", lambda: "guichet-" + "w" * 54 + "42")

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from pydantic import ValidationError
 
 from gateway import keys as keys_
+from gateway.channels.code_text import plain_amount
 from gateway.cli.serving import home_argument, open_parts, read
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import Mode, PaymentResult
 from gateway.dialects import Refund, Signed, Which
+from gateway.settings.merchant import Merchant
 
 if TYPE_CHECKING:
     from gateway.parts import Parts
@@ -85,9 +88,30 @@ def new(home: Path, merchant_id: str, name: str) -> None:
     settings, path = read(home), home / "config/merchants.toml"
     if merchant_id in settings.merchants:
         raise click.ClickException(f"merchant {merchant_id!r} is in the book already")
-    table = f'\n[merchants.{merchant_id}]\nname = {json.dumps(name, ensure_ascii=False)}\nmode = "test"\n'
-    path.write_text(path.read_text("utf-8") + table, "utf-8")
+    try:
+        Merchant(id=merchant_id, name=name)
+    except ValidationError as error:
+        # What the next start would refuse; in a shell that writes no UTF-8 an accent is no letter at all.
+        raise click.ClickException("--name: 1 to 140 characters, in UTF-8") from error
+    # JSON's words are TOML's too, but for this one character.
+    quoted = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+    try:
+        _append(path, f'\n[merchants.{merchant_id}]\nname = {quoted}\nmode = "test"\n'.encode())
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}; nothing was added") from error
     click.echo(f"added to {path}; next: guichet keys new --merchant {merchant_id}, then restart the server")
+
+
+def _append(path: Path, table: bytes) -> None:
+    """Add to a file, all or nothing: written anew, the whole book would be gone where the disk is full."""
+    with path.open("ab", buffering=0) as book:
+        before, rest = book.tell(), memoryview(table)
+        try:
+            while rest:
+                rest = rest[book.write(rest) :]
+        except OSError:
+            book.truncate(before)
+            raise
 
 
 @click.group()
@@ -103,7 +127,7 @@ def list_payments(home: Path, limit: int) -> None:
     parts = open_parts(home)
     with parts.store.reading() as tx:
         for row in tx.payments.newest(limit):
-            amount = f"{row.amount_cents / 100:.2f} {row.currency}"
+            amount = plain_amount(Money(row.amount_cents, row.currency), "en")
             click.echo(f"{row.public_id}  {row.status:10} {amount:>14}  {row.merchant_id}  {row.reference}")
     parts.auditor.record("payment.read", f"the latest {limit}")
 
@@ -131,7 +155,7 @@ def show(home: Path, payment_id: str) -> None:
 
 def _tell(result: PaymentResult, parts: "Parts") -> None:
     request = result.request
-    click.echo(f"{result.id}  {result.status.value}  {request.amount.cents / 100:.2f} {request.amount.currency}")
+    click.echo(f"{result.id}  {result.status.value}  {plain_amount(request.amount, 'en')}")
     click.echo(f"  merchant {request.merchant}, reference {request.reference}, number {result.number}")
     click.echo(f"  opened by {result.dialect}, page {parts.links.page(result.id)}")
     for attempt in result.attempts:
@@ -140,8 +164,9 @@ def _tell(result: PaymentResult, parts: "Parts") -> None:
     if result.parent:
         click.echo(f"  debit {result.rank} of the purchase {result.parent}")
     for part in result.instalments:
-        amount = f"{part.amount.cents / 100:.2f} {part.amount.currency}"
-        click.echo(f"  instalment {part.rank}: {amount} due {part.due}, {part.status.value} {part.payment}".rstrip())
+        click.echo(
+            f"  instalment {part.rank}: {plain_amount(part.amount, 'en')} due {part.due}, {part.status.value} {part.payment}".rstrip()
+        )
 
 
 @payment.command()

@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     union_all,
@@ -189,8 +190,15 @@ class Notices:
             raise NotFound("no such notice, or one that may not be sent again (a code)")
 
     def count_by_state(self) -> dict[str, int]:
-        """Count notices that wait or died, for metrics."""
-        counts = (select(literal(state), func.count()).where(t.among(t.notice.c.state, [state])) for state in _WATCHED)
+        """Count notices that wait or died, for metrics.
+
+        Not the codes that died: they are nobody's loss, and none can be sent again to end an alarm.
+        """
+        is_meant = or_(t.notice.c.state != "dead", t.notice.c.channel != "sms")
+        counts = (
+            select(literal(state), func.count()).where(t.among(t.notice.c.state, [state]), is_meant)
+            for state in _WATCHED
+        )
         return {state: number for state, number in self._db.execute(union_all(*counts)) if number}
 
     # The worker's pulse.

@@ -267,6 +267,21 @@ def test_a_card_is_never_sent_in_clear_to_another_machine(address: str) -> None:
         RemoteAcquirer(address)
 
 
+def test_nothing_in_the_environment_leads_a_card_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+
+        with pytest.raises(AcquirerUnreachable):
+            RemoteAcquirer(BASE, deadlines=Deadlines(1, 1)).enrol(CARD, TEN_EUROS, op_id="op1")
+
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 @pytest.mark.parametrize("address", ["https://bank.example/v1", "http://127.0.0.1:8002", "http://[::1]:8002/"])
 def test_https_and_this_machine_are_good_addresses(address: str) -> None:
     assert RemoteAcquirer(address).name == "remote"
@@ -314,6 +329,30 @@ def test_an_answer_that_trickles_is_given_up(trickle: str) -> None:
         bank.status("op1", TEN_EUROS)
 
     assert time.monotonic() - start < 30
+
+
+def test_a_chunk_of_less_than_nothing_is_not_taken_for_all_that_comes() -> None:
+    """What the system itself holds for a socket is some megabytes."""
+    most, sent = 48 * 1024 * 1024, 0
+
+    def flood() -> None:
+        nonlocal sent
+        peer, _ = server.accept()
+        with peer, suppress(OSError):
+            peer.settimeout(5)
+            peer.recv(65536)
+            peer.sendall(_OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n")
+            while sent < most:
+                sent += peer.send(b" " * 60_000)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=flood)
+        thread.start()
+        with pytest.raises(AcquirerUnreachable):
+            RemoteAcquirer(f"http://127.0.0.1:{server.getsockname()[1]}").status("op1", TEN_EUROS)
+        thread.join()
+
+    assert sent < most
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The way out: whatever a merchant's address says, nothing but a server out there is ever connected to."""
 
+import gzip
 import socket
 import ssl
 import threading
@@ -239,6 +240,19 @@ def test_an_interim_answer_is_not_taken_for_the_answer(serve: Callable[..., int]
     assert answered == [204, 500]
 
 
+def test_no_more_is_unpacked_than_is_asked_for(serve: Callable[..., int]) -> None:
+    packed = gzip.compress(bytes(1_000_000))
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        handler.wfile.write(packed)
+
+    with WayOut(allow_loopback=True).call("POST", f"http://127.0.0.1:{serve(answer)}/", b"", {}) as reply:
+        assert reply.read(len(packed)) == bytes(len(packed))
+
+
 def test_a_redirect_is_neither_followed_nor_read(listener: Listener, serve: Callable[..., int]) -> None:
     def redirect(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(307)
@@ -325,6 +339,23 @@ def test_tls_checks_the_name_at_the_address_that_was_looked_up(authority: Author
     assert asked_for == ["portal.example.org", "another.example.org"]
 
 
+def test_a_kept_connection_is_for_the_name_it_was_made_for(authority: Authority, serve: Callable[..., int]) -> None:
+    """Two names may lead to one address, as they do behind any proxy: TLS has checked one of them."""
+
+    def keep(handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.close_connection = False
+        handler.wfile.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    port = serve(keep, authority.context)
+    way_out = WayOut(allow_loopback=True, find=lambda *_: ["127.0.0.1"], trusted=str(authority.trusted))
+
+    with way_out.call("POST", f"https://portal.example.org:{port}/", b"told", {}) as reply:
+        reply.read(1)
+
+    assert call(way_out, f"https://another.example.org:{port}/") == "SSLError"
+
+
 def test_a_stranger_with_a_certificate_of_nobodys_is_told_nothing(
     authority: Authority, serve: Callable[..., int]
 ) -> None:
@@ -361,3 +392,41 @@ def test_a_server_that_drips_before_it_answers_is_cut_off(monkeypatch: pytest.Mo
     assert not answer.startswith("answered")
     # A second in all, or the three that TLS has to be agreed upon.
     assert monotonic() - began < 30
+
+
+# How an answer begins, and what follows for as long as anybody reads.
+_OK = b"HTTP/1.1 200 OK\r\n"
+_LONG = b"a" * 60_000
+FLOODS = {
+    "a chunk of less than nothing": (_OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", _LONG),
+    "trailers": (_OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: " + _LONG + b"\r\n"),
+    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: " + _LONG + b"\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize(("begun", "piece"), FLOODS.values(), ids=list(FLOODS))
+def test_a_flood_for_an_answer_is_not_taken_in(begun: bytes, piece: bytes) -> None:
+    """Sixteen kibibytes are asked for; what the system itself holds for a socket is some megabytes."""
+    most, sent = 48 * 1024 * 1024, 0
+
+    def flood() -> None:
+        nonlocal sent
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.settimeout(5)
+            connection.sendall(begun)
+            while sent < most:
+                sent += connection.send(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=flood)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        with (
+            suppress(DeliveryFailed, OSError, ValueError),
+            WayOut(allow_loopback=True).call("POST", url, b"", {}) as reply,
+        ):
+            reply.read(16 * 1024)
+        thread.join()
+
+    assert sent < most

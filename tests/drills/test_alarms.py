@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from gateway.cli import guichet
 from gateway.parts import Parts
 from tests.conftest import ROOT
-from tests.factories import FUNDS, SILENT_LOST, open_payment, pay
+from tests.factories import CHALLENGE, FUNDS, SILENT_LOST, deliver, enter, open_payment, pay
 from tests.support.clock import Clock
 
 RULES = (ROOT / "examples/prometheus/guichet.rules.yml").read_text()
@@ -100,3 +100,13 @@ def test_verifying_the_audit_log_leaves_its_result(parts: Parts, home: Path, mon
 
     assert done.exit_code == 0, done.output
     assert parts.figures()["check_findings"] == {"audit": 0}
+
+
+def test_a_code_that_came_too_late_is_nobodys_alarm(client: FlaskClient, parts: Parts, clock: Clock) -> None:
+    """It can never be sent again: nothing but the end of the merchant's term would silence it."""
+    enter(parts, open_payment(parts), CHALLENGE)
+    clock.advance(seconds=300)
+
+    deliver(parts)
+
+    assert 'guichet_notices{state="dead"}' not in shown(client)
