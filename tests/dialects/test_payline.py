@@ -520,8 +520,9 @@ def test_harmless_spellings_of_an_address_are_made_regular(given: str, called: s
     assert urls.checked(given, (), a_merchant(), a_house()) == called
 
 
-def test_production_merchants_name_registered_addresses_only() -> None:
-    merchant = a_merchant(mode="production")
+@pytest.mark.parametrize("mode", ["production", "activation"])
+def test_outside_test_mode_merchants_name_registered_addresses_only(mode: str) -> None:
+    merchant = a_merchant(mode=mode)
 
     assert urls.checked("https://shop.example/r/x", ("https://shop.example/r",), merchant, a_house())
     with pytest.raises(ValueError, match="list"):

@@ -1613,6 +1613,17 @@ def test_a_wrong_call_is_answered_in_the_envelope(members: object, code: str) ->
     assert json.loads(reply.body)["answer"]["errorCode"] == code
 
 
+@pytest.mark.parametrize("said", ["a\\/b", "a\\\\/b", "a/b"])
+def test_what_a_shop_said_makes_one_hash_whether_slashes_are_unescaped_or_not(said: str) -> None:
+    result = rest_result()
+    result = replace(result, request=replace(result.request, metadata={"place": said}))
+
+    posted = told(a_dialect().confirmed(result, an_event("payment.succeeded")))
+
+    assert posted["kr-hash"] == hmac.digest(b"testpassword_DEMO", posted["kr-answer"].encode(), "sha256").hex()
+    assert json.loads(posted["kr-answer"])["orderDetails"]["metadata"] == {"place": said}
+
+
 def test_the_notification_is_signed_with_the_password_and_the_return_with_the_hmac_key() -> None:
     dialect, result = a_dialect(), rest_result()
 
