@@ -307,6 +307,19 @@ class TestPaying:
         assert (refused.token, refused.next_at, refused.ended_at) == ("", None, clock.now())
         assert (refused.response_code, refused.response_family) == ("51", "funds")
 
+    def test_nor_of_one_that_was_given_up(self, parts: Parts, clock: Clock) -> None:
+        left, cancelled, late = (open_payment(parts) for _ in range(3))
+        for payment in (left, cancelled, late):
+            enter(parts, payment)
+        parts.checkout.paying.change_card(left.id)
+        parts.checkout.paying.cancel(cancelled.id)
+        clock.advance(hours=1)
+        parts.checkout.sweep()
+
+        with parts.store.reading() as tx:
+            kept = tx.connection.execute(select(t.attempt.c.status, t.attempt.c.token)).all()
+        assert [tuple(row) for row in kept] == [("abandoned", "")] * 3
+
     def test_a_page_nobody_looked_at_is_cancelled_too(self, parts: Parts) -> None:
         payment, _ = parts.checkout.opening.open(an_open(), "native")
 

@@ -47,6 +47,23 @@ def test_a_page_is_its_browsers_for_as_long_as_it_lives(parts: Parts, clock: Clo
     assert admits(payment.id, "the first", stays=True) is not None
 
 
+def test_of_two_browsers_that_open_a_page_at_once_one_has_it(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment, look = open_payment(parts), Payments.look_first
+    admits = parts.checkout.visiting.admits
+
+    def and_another_is_faster(payments: Payments, public_id: str) -> object:
+        found = look(payments, public_id)
+        patch.undo()
+        assert admits(payment.id, "another", stays=True)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Payments, "look_first", and_another_is_faster)
+        assert admits(payment.id, "mine", stays=True) is None
+
+    assert admits(payment.id, "another", stays=True)
+
+
 def test_the_whole_span_is_given_again_from_now_ten_times(parts: Parts, clock: Clock) -> None:
     payment = open_payment(parts)
 

@@ -122,6 +122,17 @@ def test_every_fault_is_told_at_once_with_its_cure(directory: Path) -> None:
     assert len(faults.splitlines()) == 6
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "cure"),
+    [("", 0o750, "700"), ("mairie-demo-2026-11.hs256", 0o640, "600"), ("mairie-demo-2026-11.whsec", 0o604, "600")],
+)
+def test_what_others_may_read_of_a_merchant_is_refused(directory: Path, name: str, mode: int, cure: str) -> None:
+    path = directory / "merchants" / name
+    path.chmod(mode)
+
+    assert _faults(directory).endswith(f"run chmod {cure} {path}")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_of_somebody_else_is_refused(directory: Path) -> None:
     os.chown(directory / "page-2026-11.key", 65534, 65534)
@@ -180,6 +191,13 @@ def test_only_the_digest_of_an_api_key_is_kept(directory: Path) -> None:
     assert told["api_key"].encode() not in kept
     assert hashlib.sha256(told["api_key"].encode()).hexdigest().encode() in kept
     assert Keys.load(directory, NOVEMBER).api_key_owner(told["api_key"]) == "ville"
+
+
+def test_what_a_merchant_is_given_has_256_random_bits(directory: Path) -> None:
+    told = create_merchant_keys(directory, "ville", "HS256", NOVEMBER, keep_private=False)
+
+    drawn = (told["hs256_secret"], told["api_key"].removeprefix("guichet_"), told["whsec"].removeprefix("whsec_"))
+    assert [len(text.rstrip("=")) for text in drawn] == [43, 43, 43]
 
 
 @pytest.mark.parametrize("presented", ["", "guichet_", "\u00e9", "\ud800", "0" * 64])

@@ -11,7 +11,7 @@ from gateway.core.payment import PaymentResult
 from gateway.core.states import AttemptStatus
 from gateway.dialects import Capture, Refund, Signed, Which
 from gateway.parts import Parts
-from tests.factories import MERCHANT, open_payment, pay
+from tests.factories import MERCHANT, SILENT_APPROVED, open_payment, pay
 from tests.support.clock import Clock
 
 
@@ -74,6 +74,19 @@ def test_what_nobody_captured_is_given_back_and_says_so(parts: Parts, clock: Clo
     assert "lapsed" in after.refunds[0].reason
     kinds = [event.type for event in after.events]
     assert kinds[-3:] == ["capture.lapsed", "refund.requested", "payment.refunded"]
+
+
+def test_it_is_so_for_an_approval_that_was_found_by_asking(parts: Parts, clock: Clock) -> None:
+    payment = pay(parts, open_payment(parts, capture_by_hand=True), SILENT_APPROVED)
+    for _ in range(2):
+        parts.checkout.sweep()
+    approved = told(parts, payment).attempts[0].status
+
+    let_days_pass(parts, clock, 5.1)
+    warned = len(alarms(parts, payment))
+    let_days_pass(parts, clock, 2)
+
+    assert (approved, warned, states_of_bank(parts)) == (AttemptStatus.APPROVED, 1, ["reversed"])
 
 
 def test_what_was_captured_in_time_is_nobodys_worry(parts: Parts, clock: Clock) -> None:

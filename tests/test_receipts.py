@@ -2,12 +2,14 @@
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 import time_machine
@@ -23,11 +25,12 @@ from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, Line, Mode, Payee, PaymentRequest, PaymentResult, RefundResult
 from gateway.core.states import AttemptStatus, Status
 from gateway.links import Links
-from gateway.receipts import Receipt, pdf
+from gateway.receipts import Receipt, pdf, sheet
 from gateway.receipts.codes import code_svg
 from gateway.receipts.content import language_of
 from gateway.receipts.mail import Envelope, compose, environment
 from gateway.receipts.press import Press
+from gateway.receipts.sheet import Label
 from gateway.receipts.words import WORDS, direction, format_moment, format_money, receipt_language
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "checkout_templates"
@@ -204,6 +207,17 @@ def test_a_card_number_typed_into_a_free_text_is_masked() -> None:
     assert rows["payer_name"] == "•••• 1111"
 
 
+def test_no_free_text_brings_a_card_number_onto_a_ticket() -> None:
+    number = "4111111111111111"
+    texts: Mapping[str, Any] = dict.fromkeys(("payer_name", "beneficiary", "comment", "statement"), number)
+    typed = replace(REQUEST, lines=(Line("R-1", number, REQUEST.amount),), **texts)
+
+    receipt = paid(replace(PAID, request=typed), "merchant")
+
+    assert receipt.lines[0].label == receipt.statement == "•••• 1111"
+    assert number not in repr(receipt)
+
+
 def test_a_reference_that_is_no_card_number_is_left_alone() -> None:
     typed = replace(REQUEST, comment="dossier 123456789012345678")
 
@@ -293,6 +307,15 @@ def test_amounts_have_their_currencys_digits() -> None:
     assert format_money(Money(1), "fr") == "0,01\u00a0EUR"
     assert format_money(Money(99_999_999), "en") == "999,999.99\u00a0EUR"
     assert format_money(Money(1500, "XPF"), "fr") == "1\u202f500\u00a0XPF"
+
+
+def test_a_label_of_a_link_has_its_currencys_digits() -> None:
+    address = "https://guichet.example/l/aaaa"
+    label = Label(PAYEE, "F-1", "Cantine", Money(1500, "XPF"), None, "fr", address, address.upper())
+
+    text = read_pdf(sheet.render([label], translations=TEMPLATES / "translations", at=WINTER))
+
+    assert "1 500 FCFP" in text.replace("\u202f", " ").replace("\xa0", " ")
 
 
 def test_summer_has_its_own_zone_abbreviation() -> None:

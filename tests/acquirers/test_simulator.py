@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.acquirers import Answer, Outcome
+from gateway.acquirers import Answer, Outcome, server
 from gateway.acquirers.cards import load
 from gateway.acquirers.simulator import Delays, Simulator
 from gateway.acquirers.statement import read, written
 from gateway.core.card import CardEntry, CardNumber, Expiry, luhn_valid
-from gateway.core.errors import AcquirerUnreachable, CardRefused
+from gateway.core.errors import AcquirerUnreachable, CardRefused, SettingsError
 from gateway.core.money import Money
 from tests.acquirers.conftest import NOON, ROOT
 
@@ -92,6 +92,12 @@ def test_the_file_is_its_owners_alone_and_every_answer_is_on_disk(simulator: Sim
     with simulator._book.writing() as page:
         assert page._db.execute("PRAGMA synchronous").fetchone()[0] == 2
         assert page._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - what is refused
+def test_other_machines_cannot_call_it(host: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="use a loopback address"):
+        server.run(host, 0, tmp_path)
 
 
 def test_a_bank_opened_again_remembers(make_simulator: Callable[..., Simulator]) -> None:

@@ -443,6 +443,16 @@ def test_a_bad_claim_is_refused_by_name(
     assert faults_of(dialect, sign(told, claims(**changes))) == [fault]
 
 
+def test_the_last_payable_day_ends_at_midnight_in_paris(dialect: NativeDialect, told: Mapping[str, str]) -> None:
+    late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
+    times = {"iat": int(late.timestamp()), "exp": int(late.timestamp()) + 600}
+
+    dialect.read(post(sign(told, claims(**times, pay_before="2026-11-22"))), late)
+    with pytest.raises(BadRequest) as caught:
+        dialect.read(post(sign(told, claims(**times, pay_before="2026-11-21"))), late)
+    assert [fault.code for fault in caught.value.faults] == ["date_past"]
+
+
 def test_a_currency_that_is_left_out_is_held_against_the_contract_too(keys: Keys, told: Mapping[str, str]) -> None:
     in_francs = {"mairie-demo": replace(MAIRIE, currencies=frozenset({"CHF"}))}
     dialect = NativeDialect(in_francs, keys, ORIGIN)

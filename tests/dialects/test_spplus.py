@@ -1600,6 +1600,15 @@ def test_an_order_with_a_wrong_signature_is_explained(signed: str, cause: str) -
     assert cause in caught.value.diagnosis["cause"]
 
 
+def test_a_real_shops_right_signature_of_an_order_is_kept_nowhere() -> None:
+    query = urlencode({"action": "etatpaiement", "siret": DEMO_SIRET, "reference": "ali1", "hmac": "0" * 40})
+
+    with pytest.raises(NotAuthentic) as caught:
+        read(query, a_dialect(a_shop("alise-demo", Mode.PRODUCTION)), path=SERVLET)
+
+    assert not caught.value.diagnosis
+
+
 STATE = (
     "reference;idtftpaie;etatpaie;libetatpaie;payscarte;numautopaie;mode\n"
     "ali20090528102502;36628282;{paid};null;{number};auto\n"

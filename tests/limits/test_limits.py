@@ -1,6 +1,9 @@
 """Card testing is starved: what passes a limit never reaches the bank, and nobody is told so."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +14,7 @@ from gateway.core.limits import Identity, network_of
 from gateway.core.states import Status
 from gateway.parts import Parts
 from gateway.store import tables as t
+from gateway.store.limits import Limits
 from gateway.store.seen import Refusals
 from tests.factories import a_card, deliver, open_payment, read_code
 from tests.limits.bank import Bank, luhn
@@ -233,6 +237,19 @@ class TestMerchants:
 
         assert strict.checkout.opening.told(try_card(strict)).status is Status.PAID
 
+    def test_an_address_then_has_five_refusals_a_day(self, strict: Parts, bank: Bank) -> None:
+        self.attack(strict, bank)
+        strict.checkout.sweep()
+        bank.debited.clear()
+
+        for _ in range(7):
+            try_card(strict)
+        elsewhere = a_number()
+        try_card(strict, elsewhere, origin="198.51.100.2")
+
+        assert len(bank.debited) == 6
+        assert bank.debited[-1] == elsewhere
+
     def test_it_is_over_ten_minutes_after_the_last_of_it(self, strict: Parts, bank: Bank, clock: Clock) -> None:
         self.attack(strict, bank)
         strict.checkout.sweep()
@@ -341,6 +358,20 @@ class TestTelephones:
         assert sent == [False, False, False]
         assert codes(strict) == 6
 
+    def test_two_pages_at_once_share_the_last_one(
+        self, strict: Parts, bank: Bank, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bank.flow = Flow.CHALLENGE
+        parts = guarded(strict, bank, codes_per_phone_hour=1)
+        pages = [open_payment(parts, payer_phone="+33639980777").id for _ in range(2)]
+        meet(monkeypatch, Limits, "count_codes")
+
+        with ThreadPoolExecutor(2) as payers:
+            enter = parts.checkout.paying.enter_card
+            list(payers.map(lambda page: enter(page, a_card(a_number()), scheme="", email=""), pages))
+
+        assert codes(parts) == 1
+
     def test_a_block_of_telephones_calls_people(self, strict: Parts, bank: Bank) -> None:
         bank.flow = Flow.CHALLENGE
         parts = guarded(strict, bank, codes_per_block_hour=5)
@@ -372,6 +403,23 @@ class TestCodes:
 
         assert all(self.guess(strict, number, ["right"]) for _ in range(26))
 
+    def test_two_pages_at_once_share_the_last_one(
+        self, strict: Parts, bank: Bank, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bank.flow, number = Flow.CHALLENGE, a_number()
+        parts = guarded(strict, bank, guesses_per_card_day=5)
+        self.guess(parts, number, ["000000"] * 4)
+        pages = [open_payment(parts, payer_phone=f"+3363998000{n}").id for n in range(2)]
+        for page in pages:
+            parts.checkout.paying.enter_card(page, a_card(number), scheme="", email="")
+        meet(monkeypatch, Limits, "count_guess")
+
+        with ThreadPoolExecutor(2) as payers:
+            list(payers.map(lambda page: parts.checkout.paying.answer_challenge(page, "000000"), pages))
+
+        with parts.store.reading() as tx:
+            assert sum(tx.connection.execute(select(t.card_entry.c.guesses)).scalars()) == 5
+
     def guess(self, parts: Parts, number: str, typed: list[str]) -> bool:
         """Enter the card and type codes; ``right`` stands for the one that was sent."""
         payment = open_payment(parts, payer_phone=f"+33639{next(_serial) % 10**6:06d}")
@@ -379,6 +427,19 @@ class TestCodes:
         sent = read_code(parts, payment)
         codes = [sent if code == "right" else f"{(int(sent) + 1) % 10**6:06d}" for code in typed]
         return [parts.checkout.paying.answer_challenge(payment.id, code) for code in codes][-1]
+
+
+def meet(monkeypatch: pytest.MonkeyPatch, counts: type, name: str) -> None:
+    """Have two who count wait for each other before they go on, as long as it takes for a lock to be seen at work."""
+    both, count_ = Barrier(2), getattr(counts, name)
+
+    def counted(*args: object) -> object:
+        found = count_(*args)
+        with suppress(BrokenBarrierError):
+            both.wait(1)
+        return found
+
+    monkeypatch.setattr(counts, name, counted)
 
 
 def codes(parts: Parts) -> int:

@@ -10,7 +10,8 @@ import pytest
 from itsdangerous import TimestampSigner
 
 from gateway.core.errors import NotFound
-from gateway.links import Links
+from gateway.core.money import Money
+from gateway.links import Checked, Links
 
 LINKS = Links("https://pay.example.org", [b"p" * 32], [b"t" * 32], [b"l" * 32])
 
@@ -85,6 +86,10 @@ def test_a_mailed_ticket_is_shown_for_ninety_days(
             LINKS.ticket_of(token)
 
 
-@pytest.mark.parametrize("token", [LINKS.page_token("pay_1"), _ticket()], ids=["page", "ticket"])
-def test_a_page_and_a_ticket_are_signed_with_sha_256(token: str) -> None:
+def _check() -> str:
+    return LINKS.check(Checked("pay_1", "", Money(100), "20261121", is_duplicate=False)).rpartition("/")[2]
+
+
+@pytest.mark.parametrize("token", [LINKS.page_token("pay_1"), _ticket(), _check()], ids=["page", "ticket", "check"])
+def test_a_page_a_ticket_and_its_code_are_signed_with_sha_256(token: str) -> None:
     assert len(urlsafe_b64decode(token.rpartition(".")[2] + "=")) == sha256().digest_size

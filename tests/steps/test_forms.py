@@ -1,7 +1,8 @@
 """What the payer's forms accept, how they word what they refuse, and what they forget."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -10,6 +11,7 @@ from gateway.core.errors import CardRefused
 from gateway.steps.card import CardForm, EmailRule
 from gateway.steps.challenge import ChallengeForm
 from gateway.web.rendering import init_rendering
+from gateway.web.stages import card_form
 
 HOME = Path(__file__).parents[2]
 TODAY = date(2026, 11, 21)
@@ -86,6 +88,19 @@ def test_all_faults_are_told_at_once(app: Flask) -> None:
 
 def test_a_card_is_good_in_the_last_month_written_on_it(app: Flask) -> None:
     assert post(app, expiry="11/26").errors == {}
+
+
+def test_a_card_ends_with_its_month_on_the_treasurys_clock(app: Flask) -> None:
+    known = SimpleNamespace(
+        now=lambda: datetime(2026, 11, 30, 23, 30, tzinfo=UTC),
+        settings=SimpleNamespace(merchants={"m": SimpleNamespace(email_rule="required")}, timezone="Europe/Paris"),
+    )
+    result = SimpleNamespace(email="", request=SimpleNamespace(merchant="m", email=""))
+
+    with app.test_request_context(method="POST", data=GOOD | {"expiry": "11/26"}):
+        form = card_form(known, result)  # type: ignore[arg-type]  # as much of them as is asked
+        assert not form.validate()
+        assert list(form.errors) == ["expiry"]
 
 
 def test_an_american_express_card_has_a_code_of_four_digits(app: Flask) -> None:

@@ -295,6 +295,16 @@ class TestMigrations:
             (kept,) = db.execute(select(t.instalment)).all()
         assert (kept.payment_id, kept.due, kept.amount_cents, kept.state) == (payment, date(2026, 12, 21), 500, "void")
 
+    def test_a_page_that_was_open_with_a_last_day_goes_no_further(self, first_version: Engine) -> None:
+        with first_version.begin() as db:
+            for changes in ({"pay_before": NOW.date()}, {}, {"pay_before": NOW.date(), "status": "cancelled"}):
+                add_payment(db, **changes)
+
+        migrations.upgrade(first_version)
+
+        with first_version.connect() as db:
+            assert list(db.scalars(select(t.payment.c.latest_at).order_by(t.payment.c.id))) == [NOW, None, None]
+
     def test_head_is_the_newest_version(self, engine: Engine) -> None:
         names = sorted(path.name for path in (migrations.HERE / "versions").glob("[0-9]*.py"))
 
@@ -425,3 +435,9 @@ class TestMoves:
 def test_a_statement_the_schema_does_not_know_is_no_busy_database(parts: Parts, way: str) -> None:
     with pytest.raises((OperationalError, ProgrammingError)), getattr(parts.store, way)() as tx:
         tx.connection.execute(text("SELECT no_such_column FROM payment"))
+
+
+def test_a_bug_of_ours_is_not_called_a_race(parts: Parts) -> None:
+    """Whoever was slower tries again, or gives way to who was faster: nobody was faster than a row that cannot be."""
+    with pytest.raises(IntegrityError), parts.store.transaction() as tx:
+        tx.connection.execute(insert(t.refund))
