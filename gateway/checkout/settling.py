@@ -59,21 +59,26 @@ class Settling:
         if intent is not None:
             self.ask(intent)
 
-    def intend(self, public_id: str, *, by_payer: bool = True) -> Intent | None:
+    def intend(self, public_id: str, *, by_payer: bool = True, shown: str = "") -> Intent | None:
         """Write down, durably, that the money is about to be asked for; ``None`` when it is too late to ask.
 
         :param by_payer: a payer's page asks, and a later instalment has none
+        :param shown: the attempt whose card the payer saw, where one did: another may have been typed in another tab since
 
         Raises :class:`WrongStatus` when the payment is not ready for it, or not any more.
         """
         with self._desk.store.transaction() as tx:
-            return self.intend_within(tx, tx.payments.take(public_id), by_payer=by_payer)
+            return self.intend_within(tx, tx.payments.take(public_id), by_payer=by_payer, shown=shown)
 
-    def intend_within(self, tx: Transaction, row: PaymentRow, *, by_payer: bool = True) -> Intent | None:
+    def intend_within(
+        self, tx: Transaction, row: PaymentRow, *, by_payer: bool = True, shown: str = ""
+    ) -> Intent | None:
         """Do so in a transaction that has taken the payment; nothing may be asked of the bank before it is committed."""
         attempt = tx.attempts.front(row.id)
         if row.status != Status.OPENED or attempt is None or attempt.status != AttemptStatus.AUTHENTICATED:
             raise WrongStatus("this payment does not wait for its authorisation")
+        if shown not in ("", attempt.public_id):
+            raise WrongStatus("another card waits for it now")
         if row.parent_id and (by_payer or self._is_given_back(tx.payments.by_id(row.parent_id))):
             raise WrongStatus("this instalment is asked for on its day, while its purchase is kept")
         if row.expires_at <= self._desk.now():

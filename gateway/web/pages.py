@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as StillWorking
 from dataclasses import asdict
+from functools import partial
 
 from flask import Blueprint, Response, g, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -109,7 +110,7 @@ def act(token: str) -> AnyResponse:
     verbs: dict[str, Callable[[str], None]] = {
         "cancel": services().checkout.paying.cancel,
         "retry": services().checkout.paying.change_card,
-        "confirm": _authorise,
+        "confirm": partial(_authorise, shown=request.form.get("attempt", "")),
     }
     if action in verbs:
         _calmly(verbs[action], payment)
@@ -195,9 +196,9 @@ def _extend(token: str, payment: str) -> AnyResponse:
     return _home(token)
 
 
-def _authorise(payment: str) -> None:
-    """Ask the bank for the money of a card that waits for it."""
-    _ask(payment, services().checkout.settling.intend(payment))
+def _authorise(payment: str, shown: str) -> None:
+    """Ask the bank for the money of the card that waits for it, and was shown."""
+    _ask(payment, services().checkout.settling.intend(payment, shown=shown))
 
 
 def _ask(payment: str, intent: Intent | None) -> None:
