@@ -127,7 +127,8 @@ class Parts:
                 beat = tx.notices.last_beat()
         except (StoreBusy, OSError, SQLAlchemyError):
             return ("database: no answer",)
-        if beat is None or self.now() - beat > _WORKER_SILENCE:
+        # One in the future is of a clock that was wrong, or of a worker that died by such a clock.
+        if beat is None or abs(self.now() - beat) > _WORKER_SILENCE:
             return ("worker: no heartbeat; start `guichet worker`",)
         return ()
 
@@ -289,11 +290,10 @@ def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel]:
 def _mails(parts: Parts) -> Iterator[Channel]:
     from gateway.channels.alarm import AlarmChannel
     from gateway.channels.email import EmailChannel
-    from gateway.channels.smtp import Relay, Security
+    from gateway.channels.smtp import relay_of
     from gateway.receipts.mail import environment
 
-    smtp, press = parts.settings.smtp, parts.press()
-    relay = Relay(smtp.host, smtp.port, Security(smtp.security), smtp.username, smtp.password)
+    relay, smtp, press = relay_of(parts.settings.smtp), parts.settings.smtp, parts.press()
     templates = environment(parts.settings.home / "checkout_templates")
     for name in ("payer_mail", "merchant_mail"):
         yield EmailChannel(name, relay, smtp.sender, lambda: templates, parts.links.ticket, press)

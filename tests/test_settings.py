@@ -108,3 +108,28 @@ def test_a_file_that_is_missing_or_broken_is_named(home: Path) -> None:
 
     assert "gateway.toml" in told
     assert "merchants.toml: missing" in told
+
+
+@pytest.mark.parametrize("zone", ["Europe/Pariss", "", "Europe", "../etc/passwd"])
+def test_a_zone_that_is_none_is_refused(home: Path, zone: str) -> None:
+    assert "timezone: must be a zone of the IANA database" in faults(home, GUICHET_TIMEZONE=zone)
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("[merchant.mairie]\nname = 'x'\n", "config/merchants.toml: merchant: only [merchants.<id>] tables"),
+        ("[merchants]\nmairie = 'x'\n", "merchants.mairie: Input should be a valid dictionary"),
+    ],
+)
+def test_what_is_no_merchants_table_is_not_passed_over(home: Path, added: str, told: str) -> None:
+    book = home / "config/merchants.toml"
+    book.write_text(added + ("" if "[merchants]" in added else book.read_text()))
+
+    assert told in faults(home)
+
+
+def test_merchants_stand_in_their_book_alone(home: Path) -> None:
+    told = faults(home, GUICHET_MERCHANTS__MAIRIE_DEMO__MODE="production")
+
+    assert "GUICHET_MERCHANTS: merchants stand in config/merchants.toml alone" in told

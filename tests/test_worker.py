@@ -139,6 +139,13 @@ class TestSweeping:
         assert before == ("worker: no heartbeat; start `guichet worker`",)
         assert parts.faults() == before
 
+    def test_a_heartbeat_of_a_clock_that_was_ahead_makes_nobody_ready(self, parts: Parts, clock: Clock) -> None:
+        with working(parts, Recording()):
+            wait_until(lambda: not parts.faults())
+        clock.advance(hours=-2)
+
+        assert parts.faults() == ("worker: no heartbeat; start `guichet worker`",)
+
     def test_one_that_brings_out_no_codes_makes_nobody_ready(self, parts: Parts) -> None:
         bell = Bell(parts.store.engine, parts.settings.var / "wake")
         back_office = Deliverer(parts.store, {"payer_mail": Recording()}, parts.now, outbox=parts.outbox)

@@ -18,12 +18,14 @@ from email.message import EmailMessage
 from enum import StrEnum
 
 from gateway.core.errors import DeliveryFailed
+from gateway.settings import SmtpSettings
 
 # A relay that takes longer to accept a connection is down (reliability: connect 3 s, total 15 s).
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
 # Relays wait five minutes for the next command (RFC 5321 section 4.5.3.2.7), what stands between us and them perhaps less.
 _IDLE_SECONDS = 30.0
+_CUT_AGAIN_SECONDS = 1.0
 _OK, _READY = 250, 220
 
 
@@ -48,6 +50,11 @@ class Relay:
     username: str = ""
     password: str = field(default="", repr=False)
     total_seconds: float = TOTAL_SECONDS
+
+
+def relay_of(told: SmtpSettings) -> Relay:
+    """Give the relay of the settings."""
+    return Relay(told.host, told.port, Security(told.security), told.username, told.password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,16 @@ def send(relay: Relay, message: EmailMessage) -> None:
         raise DeliveryFailed(f"smtp {type(error).__name__}") from error
 
 
+def greet(relay: Relay) -> None:
+    """Come as far as the first mail would: greeted, encrypted, logged in. Raises :class:`DeliveryFailed`, :class:`OSError`."""
+    smtp = _line_to(relay)
+    try:
+        with _cut_after(relay.total_seconds, smtp):
+            _connect(smtp, relay)
+    finally:
+        smtp.close()
+
+
 def _converse(relay: Relay, message: EmailMessage) -> None:
     kept = _kept(relay)
     smtp = kept or _line_to(relay)
@@ -105,13 +122,12 @@ def _converse(relay: Relay, message: EmailMessage) -> None:
 @contextmanager
 def _cut_after(seconds: float, smtp: smtplib.SMTP) -> Iterator[None]:
     """Cut a line when time is up: a socket's timeout bounds one read, and a relay may send a byte now and then for ever."""
-    cut = threading.Timer(seconds, _cut, (smtp,))
-    cut.daemon = True
-    cut.start()
+    is_over = threading.Event()
+    threading.Thread(target=_cut, args=(smtp, seconds, is_over), name="smtp cut", daemon=True).start()
     try:
         yield
     finally:
-        cut.cancel()
+        is_over.set()
 
 
 def _kept(relay: Relay) -> smtplib.SMTP | None:
@@ -181,8 +197,11 @@ def _introduce(smtp: smtplib.SMTP, relay: Relay) -> None:
         raise DeliveryFailed(f"smtp relay offers no {wanted}") from error
 
 
-def _cut(smtp: smtplib.SMTP) -> None:
-    # The conversation may have ended by itself in the meantime.
-    with suppress(OSError):
-        if smtp.sock:
-            smtp.sock.shutdown(socket.SHUT_RDWR)
+def _cut(smtp: smtplib.SMTP, seconds: float, is_over: threading.Event) -> None:
+    # Again and again until it is seen: in the middle of a TLS handshake there is no socket to cut.
+    while not is_over.wait(seconds):
+        seconds = _CUT_AGAIN_SECONDS
+        # The conversation may have ended by itself in the meantime.
+        with suppress(OSError):
+            if smtp.sock:
+                smtp.sock.shutdown(socket.SHUT_RDWR)

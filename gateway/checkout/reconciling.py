@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +19,7 @@ from gateway.checkout.capturing import Capturing
 from gateway.checkout.desk import Desk
 from gateway.checkout.settling import Settling
 from gateway.core.errors import AcquirerUnreachable, WrongStatus
-from gateway.core.money import Money
+from gateway.core.money import EXPONENTS, Money
 from gateway.core.states import AttemptStatus
 
 _A = AttemptStatus
@@ -186,4 +187,4 @@ def _told(standing: Standing) -> str:
 
 
 def _sum(cents: int, currency: str) -> str:
-    return f"{cents / 100:.2f} {currency}"
+    return f"{Decimal(cents).scaleb(-EXPONENTS.get(currency, 2))} {currency}"

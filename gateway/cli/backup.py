@@ -25,8 +25,11 @@ def backup(home: Path, path: Path) -> None:
         raise click.ClickException(f"{path}: {error.strerror}") from error
     try:
         _copy_file(url, path) if url.startswith("sqlite") else _dump(url, path)
-    except (sqlite3.Error, OSError, subprocess.CalledProcessError) as error:
+    except BaseException as error:
+        # Also where somebody stops it: half a copy must not look like one.
         path.unlink()
+        if not isinstance(error, sqlite3.Error | OSError | subprocess.CalledProcessError):
+            raise
         raise click.ClickException(f"no backup was made: {error}") from error
     click.echo(f"{path}: {path.stat().st_size} bytes; keys/ and config/ are not in it, keep them elsewhere")
 

@@ -1,7 +1,6 @@
 """Commands that look after the server itself: ``doctor`` and ``db``."""
 
 import os
-import smtplib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.serving import home_argument, open_parts, read
-from gateway.core.errors import SettingsError
+from gateway.core.errors import DeliveryFailed, SettingsError
 from gateway.core.payment import Mode
 
 if TYPE_CHECKING:
@@ -163,11 +162,12 @@ def _attempts(parts: "Parts") -> Iterator[str]:
 
 
 def _mail(parts: "Parts") -> Iterator[str]:
+    from gateway.channels.smtp import greet, relay_of
+
     smtp = parts.settings.smtp
     try:
-        with smtplib.SMTP(smtp.host, smtp.port, timeout=3) as relay:
-            relay.noop()
-    except OSError as error:
+        greet(relay_of(smtp))
+    except (OSError, DeliveryFailed) as error:
         yield f"{smtp.host}:{smtp.port}: {error}; is the relay (or `guichet serve`, for the catcher) running?"
 
 

@@ -52,12 +52,20 @@ def read(home: Path) -> "Settings":
     return settings_.load(home, os.environ)
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that no file names.
+        return f"uid {os.getuid()}"
+
+
 def open_parts(home: Path) -> "Parts":
     """Build the server's parts; imported here, because commands that need none of them should be quick."""
     from gateway.acting import Actor, start_as
     from gateway.parts import build
 
-    start_as(Actor(f"operator {getpass.getuser()}", f"command line on {socket.gethostname()}"))
+    start_as(Actor(f"operator {_user()}", f"command line on {socket.gethostname()}"))
     parts = build(read(home))
     click.get_current_context().call_on_close(parts.store.engine.dispose)
     return parts

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -112,6 +113,15 @@ class Settings(Table):
             raise ValueError("must be an origin such as https://pay.example.org, without path")
         return url.rstrip("/")
 
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:  # unknown, no name, or that of a folder
+            raise ValueError("must be a zone of the IANA database such as Europe/Paris") from error
+        return name
+
     @model_validator(mode="after")
     def _whole(self) -> "Settings":
         faults = [*self._production_faults(), *self._portal_faults()]
@@ -176,13 +186,18 @@ def load(home: Path, environ: Mapping[str, str]) -> Settings:
     """
     faults: list[str] = []
     tree = _read_toml(home / "config/gateway.toml", faults)
-    merchants = _read_toml(home / "config/merchants.toml", faults).get("merchants", {})
+    book = _read_toml(home / "config/merchants.toml", faults)
+    merchants = book.pop("merchants", {})
+    faults += [f"config/merchants.toml: {name}: only [merchants.<id>] tables stand here" for name in book]
     for name, value in environ.items():
         if name.startswith("GUICHET_") and name not in _RESERVED:
             _place(tree, name.removeprefix("GUICHET_").lower().split("__"), value)
+    if "merchants" in tree:
+        faults.append("config/gateway.toml or GUICHET_MERCHANTS: merchants stand in config/merchants.toml alone")
+    tree["merchants"] = merchants
     if isinstance(merchants, dict):
         tree["merchants"] = {
-            name: {**table, "id": name} for name, table in merchants.items() if isinstance(table, dict)
+            name: {**table, "id": name} if isinstance(table, dict) else table for name, table in merchants.items()
         }
     try:
         settings = Settings.model_validate({**tree, "home": home})

@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+import smtplib
 import socket
 import socketserver
 import threading
@@ -23,7 +24,7 @@ from gateway.channels.alarm import AlarmChannel
 from gateway.channels.catcher import Catcher
 from gateway.channels.email import EmailChannel
 from gateway.channels.inbox import Inbox
-from gateway.channels.smtp import Relay
+from gateway.channels.smtp import Relay, _cut_after
 from gateway.core.errors import DeliveryFailed
 from gateway.core.money import Money
 from gateway.core.payment import AttemptResult, Event, Line, Mode, Payee, PaymentRequest, PaymentResult, RefundResult
@@ -254,6 +255,20 @@ def test_a_relay_that_drips_is_cut_in_time(stage: str) -> None:
 
     assert error.again
     assert time.monotonic() - began < 30
+
+
+def test_a_line_that_could_not_be_cut_at_first_is_cut_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During a TLS handshake the library holds no socket that could be."""
+    monkeypatch.setattr("gateway.channels.smtp._CUT_AGAIN_SECONDS", 0.05)
+    ours, theirs = socket.socketpair()
+    line = smtplib.SMTP()
+    with ours, theirs, _cut_after(0.01, line):
+        theirs.settimeout(30)
+        assert not line.sock
+        time.sleep(0.1)
+        line.sock = ours
+
+        assert theirs.recv(1) == b""
 
 
 def test_a_kept_connection_that_drips_is_given_up_in_time() -> None:
