@@ -16,7 +16,7 @@ from tests.support.figures import record
 from tests.support.scale import IS_NIGHT, scaled
 from tests.support.server import ROOT
 
-PAYMENTS = scaled(4, 50)
+PAYMENTS = scaled(4, 20)
 TRIAL_SECONDS = scaled(400, 900)
 # Of SQLite's database, by what must be noticed: what the server cannot do without, and what only some of it does.
 SAMPLE = (("sqlite", "full", True), ("sqlite", "flush_fails", True))

@@ -259,10 +259,10 @@ def run(house: House, examples: int) -> None:
 @pytest.mark.nightly_too
 @pytest.mark.timeout(7200)
 def test_whatever_is_asked_the_model_says_the_same(house: House) -> None:
-    run(house, scaled(25, 300))
+    run(house, scaled(25, 200))
 
 
 @pytest.mark.nightly_too
 @pytest.mark.timeout(7200)
 def test_whatever_is_asked_the_model_says_the_same_on_postgresql(postgresql_house: House) -> None:
-    run(postgresql_house, scaled(8, 120))
+    run(postgresql_house, scaled(8, 60))
