@@ -33,7 +33,7 @@ from tests.support.portal import Portal
 from tests.support.scale import scaled
 from tests.support.server import free_ports
 
-PAYMENTS = int(os.environ.get("TEST_KILL_PAYMENTS", "0")) or scaled(12, 200)
+PAYMENTS = int(os.environ.get("TEST_KILL_PAYMENTS", "0")) or scaled(8, 200)
 SEED = int(os.environ.get("TEST_KILL_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 PAYERS = 8
 # For each dozen payments.
