@@ -447,6 +447,8 @@ class TestTheSearchItself:
 @pytest.mark.parametrize("own_database", ["sqlite"], indirect=True)
 def test_a_web_process_forgets_the_cards_it_saw(guichet: Guichet, home: Path) -> None:
     canary, numbers = Canary(guichet, home), foreign_numbers(scaled(20, 200))
+    # The first one answers before the second has come up.
+    wait_until(lambda: len(guichet.pids("web")) == 2)
     pids = guichet.pids("web")
     for number in numbers:
         canary.pay(number)
