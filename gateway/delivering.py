@@ -56,9 +56,10 @@ _RETRY_AFTER_MAX = _HOUR
 LANES = ("codes", "confirmations", "mails")
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
 LEASE = timedelta(seconds=60)
-# Of both, a host where so many are under way already leaves so many to others.
-AT_ONCE, FOR_OTHERS = 48, 16
+AT_ONCE = 48
 SLOW_AT_ONCE = 96
+# Of the places for confirmations, the last that a host leaves to others where so many of its own are under way.
+FOR_OTHERS = 16
 CODES_AT_ONCE = 8
 # Tickets are drawn by the processor, of which threads have one between them.
 MAILS_AT_ONCE = 4

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from gateway.acquirers import Answer
 from gateway.checkout import Stage
-from gateway.core.errors import AcquirerUnreachable, RequestConflict, StoreBusy, WrongStatus
+from gateway.core.errors import AcquirerContradicts, AcquirerUnreachable, RequestConflict, StoreBusy, WrongStatus
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult
 from gateway.core.states import AttemptStatus, Status
@@ -152,7 +152,7 @@ def test_a_bank_that_contradicts_for_ever_leaves_nothing_in_doubt_for_ever(
     pay(parts, payment, SILENT_LOST)
 
     def contradict(*_: object, **__: object) -> Answer:
-        raise ValueError("the acquirer knows this operation id for something else")
+        raise AcquirerContradicts("the acquirer knows this operation id for something else")
 
     monkeypatch.setattr(parts.checkout.desk.acquirer, verb, contradict)
     for _ in range(60):

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Row, func, select
 
 from gateway.acquirers import Answer, Outcome
-from gateway.core.errors import AcquirerUnreachable, GatewayError, RequestConflict, StoreBusy
+from gateway.core.errors import AcquirerContradicts, AcquirerUnreachable, GatewayError, RequestConflict, StoreBusy
 from gateway.core.money import Money
 from gateway.core.payment import PaymentResult, Which
 from gateway.core.states import AttemptStatus
@@ -201,7 +201,7 @@ class TestABankThatContradicts:
 
     @staticmethod
     def contradict(*_: object, **__: object) -> Answer:
-        raise ValueError("the acquirer knows this operation id for something else")
+        raise AcquirerContradicts("the acquirer knows this operation id for something else")
 
     @pytest.mark.parametrize("verb", ["capture", "refund"])
     def test_a_refund_that_was_taken_is_answered_and_asked_for_again(

@@ -1,8 +1,9 @@
 """Contract of the acquirer socket: what every bank behind Guichet must be able to do.
 
 Every message is idempotent by its operation id: saying it twice does it once and answers the same. A decline is a
-*result*; silence or an unclear answer *raises* :class:`gateway.core.errors.AcquirerUnreachable`. Amounts are echoed so
-that the caller can refuse an answer to another question.
+*result*; silence or an unclear answer *raises* :class:`gateway.core.errors.AcquirerUnreachable`, an operation id known for
+something else :class:`gateway.core.errors.AcquirerContradicts`, which is as unclear. Amounts are echoed so that the caller
+can refuse an answer to another question.
 """
 
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from gateway.acquirers import Answer, Outcome
 from gateway.acquirers.statement import Standing, card_digest
+from gateway.core.errors import AcquirerContradicts
 from gateway.core.money import Money
 
 # A wish that no operation has yet, by the payment or by the card's token, whichever is told.
@@ -69,14 +70,14 @@ class Page:
     def answered(self, message: Message) -> Answer | None:
         """Find what was answered to this very message before.
 
-        Raises :class:`ValueError` when its id was used to say something else: that is a fault of the caller's program.
+        Raises :class:`AcquirerContradicts` when its id was used to say something else: that is a fault of the caller's program.
         """
         row = self._said(message.op_id)
         if row is None:
             return None
         amount = Money(row["amount_cents"], row["currency"])
         if (row["verb"], row["about"], amount) != (message.verb, message.about, message.amount):
-            raise ValueError(f"operation {message.op_id} has already been used to say something else")
+            raise AcquirerContradicts(f"operation {message.op_id} has already been used to say something else")
         return _answer(row)
 
     def answer(self, op_id: str) -> Answer | None:

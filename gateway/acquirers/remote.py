@@ -7,6 +7,7 @@ not know: all of it raises :class:`AcquirerUnreachable`, and the caller asks :me
 import http.client
 import io
 import ipaddress
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -38,9 +39,11 @@ from gateway.acquirers.wire import (
     read,
 )
 from gateway.core.card import CardEntry
-from gateway.core.errors import AcquirerUnreachable, CardRefused, SettingsError
+from gateway.core.errors import AcquirerContradicts, AcquirerUnreachable, CardRefused, SettingsError
 from gateway.core.money import Money
 from gateway.patience import Patience, Timed
+
+log = logging.getLogger(__name__)
 
 # What each verb may come to; any other word is unclear.
 _OUTCOMES = {
@@ -172,7 +175,8 @@ class RemoteAcquirer:
             raise AcquirerUnreachable(f"{verb}: {type(error).__name__}") from None
         if said.status == 409:
             _read(verb, ContradictionReply, said.body)
-            raise ValueError(f"{verb}: the acquirer knows this operation id for something else")
+            log.error("the acquirer knows an operation id for something else", extra={"verb": verb})
+            raise AcquirerContradicts(f"{verb}: the acquirer knows this operation id for something else")
         if said.status != 200 and (verb, said.status) != ("enrol", 422):
             raise AcquirerUnreachable(f"{verb}: HTTP {said.status}")
         return said

@@ -36,7 +36,7 @@ from gateway.acquirers.wire import (
     Unreadable,
     read,
 )
-from gateway.core.errors import AcquirerUnreachable, BadField, CardRefused, SettingsError
+from gateway.core.errors import AcquirerContradicts, AcquirerUnreachable, BadField, CardRefused, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +162,8 @@ def answer(acquirer: Acquirer, path: str, body: bytes) -> Reply | None:
     """Take one message, one of ``/schemes``, ``/enrol`` and so on; ``None`` is silence."""
     try:
         reply = _ACTS[path](acquirer, body)
+    except AcquirerContradicts:
+        return HTTPStatus.CONFLICT, ContradictionReply(error="contradiction").model_dump_json().encode()
     except AcquirerUnreachable:
         return None
     except CardRefused as error:
@@ -169,8 +171,6 @@ def answer(acquirer: Acquirer, path: str, body: bytes) -> Reply | None:
         return HTTPStatus.UNPROCESSABLE_ENTITY, refusal.model_dump_json().encode()
     except (Unreadable, BadField):
         return HTTPStatus.BAD_REQUEST, _problem(HTTPStatus.BAD_REQUEST)
-    except ValueError:
-        return HTTPStatus.CONFLICT, ContradictionReply(error="contradiction").model_dump_json().encode()
     return HTTPStatus.OK, reply.model_dump_json().encode()
 
 

@@ -19,7 +19,7 @@ from gateway.acquirers.judging import Proof, decline, judge
 from gateway.acquirers.statement import Period, Statement
 from gateway.acquirers.wishes import decided, played, secured
 from gateway.core.card import CardEntry
-from gateway.core.errors import AcquirerUnreachable, CardRefused
+from gateway.core.errors import AcquirerContradicts, AcquirerUnreachable, CardRefused
 from gateway.core.money import Money
 
 # Where the simulated bank sends its code; a bank masks all but the end.
@@ -157,7 +157,7 @@ class Simulator:
         """Undo an authorisation, or leave a tombstone for one that was never seen.
 
         Nothing being held after a decline, undoing one succeeds. Captured money is refunded, not reversed: declined.
-        Raises :class:`ValueError` when ``amount`` is not the one authorised: a reversal is always whole.
+        Raises :class:`AcquirerContradicts` when ``amount`` is not the one authorised: a reversal is always whole.
         """
         return self._once(Message(op_id, "reverse", target, amount), _reverse)
 
@@ -246,7 +246,7 @@ def _reverse(page: Page, message: Message, entry: Entry | None) -> Answer:
     if entry is None:
         page.enter(Entry(message.about, "", "", message.amount, "reversed"))
     elif entry.amount != message.amount:
-        raise ValueError(f"operation {message.op_id} reverses another amount than was authorised")
+        raise AcquirerContradicts(f"operation {message.op_id} reverses another amount than was authorised")
     elif entry.state == "captured":
         return decline(message, "12", "wrong_state")
     elif entry.state != "declined":

@@ -47,10 +47,6 @@ class Capturing:
             answer = self._desk.acquirer.capture(target.op_id, amount, op_id=op_id)
         except AcquirerUnreachable:
             return self._captured(attempt, row, op_id, None)
-        except ValueError:
-            # It knows one of the messages for something else, which says of this one as little as silence does.
-            log.exception("the acquirer contradicts a capture", extra={"payment": row.public_id})
-            return self._captured(attempt, row, op_id, None)
         is_ours = (answer.op_id, answer.amount) == (op_id, amount)
         return self._captured(attempt, row, op_id, answer.outcome if is_ours else None)
 

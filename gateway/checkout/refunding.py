@@ -190,10 +190,6 @@ class Refunding:
         except (AcquirerUnreachable, WrongStatus):
             # Silence, or the sweep is capturing at this very moment: asked again later, by the same operation id.
             answer = None
-        except ValueError:
-            # It knows one of the messages for something else. The refund was taken: whoever hears an error repeats it.
-            log.exception("the acquirer contradicts a refund", extra={"payment": row.public_id})
-            answer = None
         if answer is not None and (answer.op_id, answer.amount) == (refund.op_id, amount):
             self._settle(refund, row, answer.outcome)
             return

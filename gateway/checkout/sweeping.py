@@ -114,8 +114,7 @@ class Sweeping:
             raise WrongStatus("an unknown attempt without a message")
         try:
             answer = self._desk.acquirer.status(operation.op_id, Money(row.amount_cents, row.currency))
-        except (AcquirerUnreachable, ValueError):
-            # Silence, or a bank that knows the message for something else, and may say so for ever.
+        except AcquirerUnreachable:
             if attempt.tries < _INQUIRIES_MAX:
                 raise
             with self._desk.store.transaction() as tx:
@@ -135,8 +134,7 @@ class Sweeping:
         amount = Money(row.amount_cents, row.currency)
         try:
             answer = self._desk.acquirer.reverse(target.op_id, amount, op_id=reversal.op_id)
-        except (AcquirerUnreachable, ValueError):
-            # A bank that approved another amount than was asked contradicts each reversal: people must look at that too.
+        except AcquirerUnreachable:
             if attempt.tries < _REVERSALS_MAX:
                 raise
             self._to_review(attempt)

@@ -106,6 +106,12 @@ class AcquirerUnreachable(GatewayError):
     code = "acquirer_unreachable"
 
 
+class AcquirerContradicts(AcquirerUnreachable, ValueError):
+    """The acquirer knows a message's operation id for something else, by a fault of one of the two: no answer either."""
+
+    code = "acquirer_contradicts"
+
+
 class DeliveryFailed(GatewayError):
     """A notice that did not get through.
 

@@ -194,13 +194,12 @@ def load(home: Path, environ: Mapping[str, str]) -> Settings:
             _place(tree, name.removeprefix("GUICHET_").lower().split("__"), value)
     if "merchants" in tree:
         faults.append("config/gateway.toml or GUICHET_MERCHANTS: merchants stand in config/merchants.toml alone")
-    tree["merchants"] = merchants
     if isinstance(merchants, dict):
-        tree["merchants"] = {
+        merchants = {
             name: {**table, "id": name} if isinstance(table, dict) else table for name, table in merchants.items()
         }
     try:
-        settings = Settings.model_validate({**tree, "home": home})
+        settings = Settings.model_validate({**tree, "merchants": merchants, "home": home})
     except ValidationError as error:
         faults.extend(_lines(error))
     if faults:

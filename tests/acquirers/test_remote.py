@@ -18,6 +18,7 @@ from gateway.core.card import CardEntry, CardNumber, Expiry
 from gateway.core.errors import AcquirerUnreachable, CardRefused, SettingsError
 from gateway.core.money import Money
 from tests.acquirers.conftest import BankProcess
+from tests.support.flood import MOST, flooding
 
 BASE = "http://127.0.0.1:9"
 TEN_EUROS = Money(1000)
@@ -332,27 +333,11 @@ def test_an_answer_that_trickles_is_given_up(trickle: str) -> None:
 
 
 def test_a_chunk_of_less_than_nothing_is_not_taken_for_all_that_comes() -> None:
-    """What the system itself holds for a socket is some megabytes."""
-    most, sent = 48 * 1024 * 1024, 0
+    endless = flooding(_OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", b" " * 60_000)
+    with endless as flood, pytest.raises(AcquirerUnreachable):
+        RemoteAcquirer(flood.url).status("op1", TEN_EUROS)
 
-    def flood() -> None:
-        nonlocal sent
-        peer, _ = server.accept()
-        with peer, suppress(OSError):
-            peer.settimeout(5)
-            peer.recv(65536)
-            peer.sendall(_OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n")
-            while sent < most:
-                sent += peer.send(b" " * 60_000)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=flood)
-        thread.start()
-        with pytest.raises(AcquirerUnreachable):
-            RemoteAcquirer(f"http://127.0.0.1:{server.getsockname()[1]}").status("op1", TEN_EUROS)
-        thread.join()
-
-    assert sent < most
+    assert flood.sent < MOST
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from gateway.channels.egress import WayOut
 from gateway.core.errors import DeliveryFailed
 from gateway.core.ranges import is_public
 from tests.support.figures import record
+from tests.support.flood import MOST, flooding
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "192.0.1.1", "100.63.255.255", "172.15.0.1", "2a00:1450::1", "64:ff9b::808:808"]
 SPECIAL = [
@@ -406,27 +407,12 @@ FLOODS = {
 
 @pytest.mark.parametrize(("begun", "piece"), FLOODS.values(), ids=list(FLOODS))
 def test_a_flood_for_an_answer_is_not_taken_in(begun: bytes, piece: bytes) -> None:
-    """Sixteen kibibytes are asked for; what the system itself holds for a socket is some megabytes."""
-    most, sent = 48 * 1024 * 1024, 0
+    """Sixteen kibibytes are asked for."""
+    with (
+        flooding(begun, piece) as flood,
+        suppress(DeliveryFailed, OSError, ValueError),
+        WayOut(allow_loopback=True).call("POST", f"{flood.url}/", b"", {}) as reply,
+    ):
+        reply.read(16 * 1024)
 
-    def flood() -> None:
-        nonlocal sent
-        connection, _ = listening.accept()
-        with connection, suppress(OSError):
-            connection.settimeout(5)
-            connection.sendall(begun)
-            while sent < most:
-                sent += connection.send(piece)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=flood)
-        thread.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        with (
-            suppress(DeliveryFailed, OSError, ValueError),
-            WayOut(allow_loopback=True).call("POST", url, b"", {}) as reply,
-        ):
-            reply.read(16 * 1024)
-        thread.join()
-
-    assert sent < most
+    assert flood.sent < MOST
