@@ -10,10 +10,13 @@ import pytest
 import time_machine
 from click.testing import CliRunner, Result
 
+from gateway.channels.catcher import Catcher
+from gateway.channels.inbox import Inbox
 from gateway.checkout.refunding import Refunding
 from gateway.cli import guichet, main
 from gateway.cli.serving import MEMORY
 from gateway.core.errors import StoreBusy
+from gateway.core.money import Money
 from gateway.parts import Parts
 from tests.factories import deliver, open_payment, pay
 from tests.support.clock import Clock
@@ -164,6 +167,47 @@ def test_the_doctor_names_what_is_wrong(run) -> None:  # type: ignore[no-untyped
     # The tests' PostgreSQL runs without fsync, and the doctor must see it.
     assert "[  ok ] database" in result.output or "PostgreSQL has fsync = off" in result.output
     assert "no heartbeat; start `guichet worker`" in result.output
+
+
+def test_the_doctor_speaks_to_the_relay_as_mails_do(run, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:  # type: ignore[no-untyped-def]
+    with Catcher("127.0.0.1", 0, Inbox(home / "var/inbox")) as catcher:
+        monkeypatch.setenv("GUICHET_SMTP__PORT", str(catcher.port))
+        plain = run("doctor").output
+        monkeypatch.setenv("GUICHET_SMTP__SECURITY", "starttls")
+        locked = run("doctor").output
+
+    assert "[  ok ] mail relay" in plain
+    assert "smtp relay offers no STARTTLS" in locked
+
+
+def test_an_operator_without_a_name_is_told_by_number(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """A container may run as a number that no file names."""
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+
+    assert run("payment", "list").exit_code == 0
+
+
+def test_a_backup_that_is_stopped_leaves_no_half_of_one(run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def stopped(_url: str, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    for one in ("_copy_file", "_dump"):
+        monkeypatch.setattr(f"gateway.cli.backup.{one}", stopped)
+
+    assert run("backup", str(home / "copy")).exit_code == 1
+    assert not (home / "copy").exists()
+
+
+def test_amounts_are_shown_with_the_decimals_of_their_currency(run, parts: Parts) -> None:  # type: ignore[no-untyped-def]
+    payment = open_payment(parts, amount=Money(5124, "XPF"))
+
+    assert "5124 XPF" in run("payment", "list").output
+    assert "5124 XPF" in run("payment", "show", payment.id).output
 
 
 def test_keys_overlap_until_the_old_one_is_retired(run, home: Path) -> None:  # type: ignore[no-untyped-def]

@@ -8,8 +8,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from io import RawIOBase
 from pathlib import Path
+
+from gateway.appending import append
 
 # The chain's newest links are covered by the next anchor: the shorter this is, the fewer they are.
 EVERY = timedelta(hours=1)
@@ -53,14 +54,8 @@ class Anchors:
         """Note that the chain's newest link is ``n``."""
         claims = {"iat": int(self._now().timestamp()), "n": n, "mac": mac}
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._path.open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                _write(file, json.dumps({**claims, "jws": self._sign(claims)}).encode() + b"\n")
-            except OSError:
-                # Half a line on a full disk would pass for a forged one, for ever.
-                file.truncate(before)
-                raise
+        # Half a line on a full disk would pass for a forged one, for ever.
+        append(self._path, json.dumps({**claims, "jws": self._sign(claims)}).encode() + b"\n")
         self._path.chmod(0o600)
         self._last = self._now().timestamp()
 
@@ -78,9 +73,3 @@ class Anchors:
     def _newest(self) -> float | None:
         moments = [anchor.at for anchor in self.all() if isinstance(anchor, Anchor)]
         return max(moments, default=None)
-
-
-def _write(file: RawIOBase, line: bytes) -> None:
-    rest = memoryview(line)
-    while rest:
-        rest = rest[file.write(rest) or 0 :]

@@ -23,14 +23,16 @@ def backup(home: Path, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error
+    is_whole = False
     try:
         _copy_file(url, path) if url.startswith("sqlite") else _dump(url, path)
-    except BaseException as error:
-        # Also where somebody stops it: half a copy must not look like one.
-        path.unlink()
-        if not isinstance(error, sqlite3.Error | OSError | subprocess.CalledProcessError):
-            raise
+        is_whole = True
+    except (sqlite3.Error, OSError, subprocess.CalledProcessError) as error:
         raise click.ClickException(f"no backup was made: {error}") from error
+    finally:
+        # Also where somebody stops it: half a copy must not look like one.
+        if not is_whole:
+            path.unlink()
     click.echo(f"{path}: {path.stat().st_size} bytes; keys/ and config/ are not in it, keep them elsewhere")
 
 

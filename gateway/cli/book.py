@@ -9,6 +9,7 @@ import click
 from pydantic import ValidationError
 
 from gateway import keys as keys_
+from gateway.appending import append
 from gateway.channels.code_text import plain_amount
 from gateway.cli.serving import home_argument, open_parts, read
 from gateway.core.errors import StoreBusy
@@ -96,22 +97,10 @@ def new(home: Path, merchant_id: str, name: str) -> None:
     # JSON's words are TOML's too, but for this one character.
     quoted = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
     try:
-        _append(path, f'\n[merchants.{merchant_id}]\nname = {quoted}\nmode = "test"\n'.encode())
+        append(path, f'\n[merchants.{merchant_id}]\nname = {quoted}\nmode = "test"\n'.encode())
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}; nothing was added") from error
     click.echo(f"added to {path}; next: guichet keys new --merchant {merchant_id}, then restart the server")
-
-
-def _append(path: Path, table: bytes) -> None:
-    """Add to a file, all or nothing: written anew, the whole book would be gone where the disk is full."""
-    with path.open("ab", buffering=0) as book:
-        before, rest = book.tell(), memoryview(table)
-        try:
-            while rest:
-                rest = rest[book.write(rest) :]
-        except OSError:
-            book.truncate(before)
-            raise
 
 
 @click.group()

@@ -254,6 +254,18 @@ def test_another_sum_paid_out_than_was_authorised_is_told(site: Site, cents: int
     assert site.stands(payment) == (Status.PAID, AttemptStatus.APPROVED)
 
 
+def test_another_currency_is_told_in_its_own_decimals(site: Site) -> None:
+    payment = pay(site.parts, open_payment(site.parts))
+    told = site.statement()
+    altered = told.standings[0].model_copy(update={"currency": "XPF"})
+
+    compared = site.reconcile(statement=told.model_copy(update={"standings": (altered,)}))
+
+    assert compared.exit_code == 1
+    assert "9612 XPF approved there" in compared.output
+    assert f"for {payment.id}; here it is 96.12 EUR; a person must" in compared.output
+
+
 def test_a_copy_is_its_owners_alone_and_holds_no_key(site: Site) -> None:
     pay(site.parts, open_payment(site.parts))
 
