@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from gateway.audit import Anchor, Inspection
 from gateway.audit.book import take_note
 from gateway.cli import guichet
 from gateway.core.errors import StoreBusy, WrongStatus
-from gateway.core.states import AttemptStatus
+from gateway.core.states import AttemptStatus, Status
 from gateway.parts import Parts, build
 from gateway.settings import load
 from gateway.store import Pen
@@ -271,6 +272,21 @@ class TestChain:
         assert faults(parts) == []
         rewrite(parts, "UPDATE ledger SET amount_cents = amount_cents + 1")
         assert len(faults(parts)) == 1
+
+    def test_a_payment_that_changes_at_that_moment_is_taken_in_as_it_is_then(self, parts: Parts) -> None:
+        payment = open_payment(parts)
+        rewrite(parts, "DELETE FROM audit")
+        starting = threading.Thread(target=parts.sealer().begin)
+
+        with parts.store.transaction() as tx:
+            parts.checkout.desk.close(tx, tx.payments.take(payment.id), Status.CANCELLED)
+            starting.start()
+            starting.join(0.3)
+            is_waiting = starting.is_alive()
+        starting.join()
+
+        assert is_waiting
+        assert faults(parts) == []
 
 
 def faults(parts: Parts) -> list[str]:

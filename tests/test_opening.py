@@ -7,15 +7,17 @@ from datetime import date, timedelta
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from gateway.channels import Notice
 from gateway.checkout import Checkout
 from gateway.core.errors import DeliveryFailed, NotFound, RequestConflict, StoreBusy
 from gateway.core.money import Money
-from gateway.core.payment import Instalment, PaymentResult, Which
+from gateway.core.payment import Instalment, Line, PaymentResult, Which
 from gateway.core.states import Status
 from gateway.dialects import LookUp, Open, Refund, Resume, Signed
 from gateway.parts import Parts
+from gateway.store import tables as t
 from tests.factories import MERCHANT, a_request, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.test_outbox import Postman, turn
@@ -35,6 +37,17 @@ def told(parts: Parts, payment: PaymentResult) -> PaymentResult:
 @pytest.mark.parametrize("address", ["/_test/lab/%00", "/_test/lab/mark?payment=%00"])
 def test_no_payment_is_called_what_no_database_can_write(client: FlaskClient, address: str) -> None:
     assert client.get(address).status_code == 404
+
+
+def test_debts_are_taken_in_one_order_whatever_the_request_says(parts: Parts) -> None:
+    """Two requests that name the same debts in other orders would wait for each other."""
+    lines = tuple(Line(reference, "Cantine", Money(4806)) for reference in ("Z-1", "A-1", "M-1"))
+
+    open_payment(parts, lines=lines, amount=Money(3 * 4806))
+
+    with parts.store.reading() as tx:
+        taken = tx.connection.execute(select(t.debt.c.reference).order_by(t.debt.c.id)).scalars().all()
+    assert taken == ["A-1", "M-1", "Z-1"]
 
 
 def test_a_payment_is_found_by_each_of_its_names(parts: Parts) -> None:

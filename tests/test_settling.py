@@ -377,6 +377,26 @@ def test_a_card_that_was_just_typed_is_not_refused_for_the_silence_of_the_one_be
     assert parts.checkout.paying.show(payment.id).stage is Stage.CHALLENGE
 
 
+def test_a_silent_bank_does_not_keep_a_sweep_at_its_doubts(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        pay(parts, open_payment(parts), SILENT_APPROVED)
+    asked: list[object] = []
+
+    def silent_for_long(op_id: str, _amount: Money) -> Answer:
+        asked.append(op_id)
+        clock.advance(seconds=20)
+        raise AcquirerUnreachable("no answer")
+
+    monkeypatch.setattr(parts.checkout.desk.acquirer, "status", silent_for_long)
+    clock.advance(minutes=1)
+
+    parts.checkout.sweep()
+
+    assert len(asked) == 2
+
+
 def test_a_part_of_the_sweep_that_breaks_stops_no_other(
     parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

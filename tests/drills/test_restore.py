@@ -254,6 +254,25 @@ def test_another_sum_paid_out_than_was_authorised_is_told(site: Site, cents: int
     assert site.stands(payment) == (Status.PAID, AttemptStatus.APPROVED)
 
 
+def test_two_debits_for_the_one_card_that_waits_are_left_to_a_person(site: Site) -> None:
+    payment = open_payment(site.parts)
+    enter(site.parts, payment)
+    site.backup()
+    site.parts.checkout.settling.authorise(payment.id)
+    site.settle()
+    site = site.restored()
+    told = site.statement()
+    (standing,) = told.standings
+    other = standing.model_copy(update={"operation": "op_ffffffffffffffffffffffff"})
+
+    compared = site.reconcile("--repair", statement=told.model_copy(update={"standings": (standing, other)}))
+
+    assert compared.exit_code == 1
+    assert compared.output.count("a person must see to it") == 2
+    assert site.stands(payment) == (Status.OPENED, AttemptStatus.AUTHENTICATED)
+    site.parts.store.engine.dispose()
+
+
 def test_another_currency_is_told_in_its_own_decimals(site: Site) -> None:
     payment = pay(site.parts, open_payment(site.parts))
     told = site.statement()

@@ -323,6 +323,15 @@ class TestAttempts:
                 (3, b"n" * 32, sent + 2 * DAY, sent + 3 * DAY, sent)
             ]
 
+    def test_the_code_of_a_challenge_that_is_over_is_not_replaced(self, parts: Parts, clock: Clock) -> None:
+        payment = open_payment(parts)
+        enter(parts, payment, CHALLENGE)
+        sent = clock.now()
+
+        with parts.store.transaction() as tx:
+            tx.attempts.close_challenge(1, sent)
+            assert not tx.attempts.replace_code(1, b"n" * 32, sent + DAY, sent_before=sent, life=sent + 2 * DAY)
+
     def test_a_challenge_is_stale_once_it_is_that_old_and_still_awaited(self, parts: Parts, clock: Clock) -> None:
         for payment in several(parts, 3):
             enter(parts, payment, CHALLENGE)
