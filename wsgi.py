@@ -8,11 +8,13 @@ gc.disable()
 import os
 from pathlib import Path
 
-from gateway import logs
+from gateway import logs, memory
 from gateway.app import create_app
 
 logs.configure()
+memory.leave_no_core_file()
 app = create_app(home=Path(os.environ.get("GUICHET_HOME") or Path(__file__).parent))
+memory.check(os.environ, is_test=app.extensions["gateway"].settings.is_test_kit_on)
 
 # What is loaded stays out of the collector's sight, so that worker processes go on sharing its memory.
 gc.freeze()

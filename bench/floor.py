@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.http import Browser
 from bench.site import ROOT
-from gateway.cli.serving import MEMORY
+from gateway.memory import MEMORY
 from tests.support.server import free_ports
 
 BARE_PAGE = "/p/a-token"

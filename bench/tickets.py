@@ -18,10 +18,10 @@ from pypdf import PdfReader
 from bench.harness import Bench, Row, Target, Turn, cpu_milliseconds, row, take_turns
 from bench.site import ROOT, make_home
 from gateway import migrations
-from gateway.cli.serving import MEMORY
 from gateway.core.money import Money
 from gateway.core.payment import Line, PaymentResult, Which
 from gateway.dialects import Refund, Signed
+from gateway.memory import MEMORY
 from gateway.parts import Parts, build
 from gateway.receipts import Audience, Receipt
 from gateway.receipts.content import language_of

@@ -14,9 +14,9 @@ from gateway.channels.catcher import Catcher
 from gateway.channels.inbox import Inbox
 from gateway.checkout.refunding import Refunding
 from gateway.cli import guichet, main
-from gateway.cli.serving import MEMORY
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
+from gateway.memory import MEMORY
 from gateway.parts import Parts
 from tests.factories import deliver, open_payment, pay
 from tests.support.clock import Clock
@@ -250,7 +250,7 @@ def test_a_server_leaves_no_core_file_and_overwrites_what_it_frees(
     monkeypatch.setattr(f"{serving}.os.execve", lambda _path, _words, environ: seen.append(environ))
     monkeypatch.setattr(f"{serving}.configure_logs", lambda: None)
     monkeypatch.setattr(f"{serving}.refuse_busy", lambda *_: None)
-    monkeypatch.setattr(f"{serving}.resource.setrlimit", lambda *limit: seen.append(limit))
+    monkeypatch.setattr("gateway.memory.resource.setrlimit", lambda *limit: seen.append(limit))
     monkeypatch.setattr(f"{serving}.Supervisor", supervise)
     for name in MEMORY:
         monkeypatch.delenv(name, raising=False)

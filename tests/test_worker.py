@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import pytest
 from sqlalchemy import select
@@ -274,7 +275,9 @@ class TestSupervisor:
 
     PROGRAM = """
 import atexit, os, pathlib, signal, time
+from gateway import logs
 from gateway.cli import supervisor
+logs.configure()
 supervisor.STOP_SECONDS = 1.5
 atexit.register(lambda: said.open("a").write(f"exit of {{os.getpid()}}\\n"))
 said = pathlib.Path({said!r})
@@ -289,9 +292,9 @@ with supervisor.Supervisor() as it:
         return tmp_path / "said"
 
     @contextmanager
-    def _supervising(self, task: str, said: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def _supervising(self, task: str, said: Path, errors: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
         program = self.PROGRAM.format(said=str(said), task=task)
-        supervisor = subprocess.Popen([sys.executable, "-c", program])
+        supervisor = subprocess.Popen([sys.executable, "-c", program], stderr=errors)
         try:
             yield supervisor
         finally:
@@ -306,6 +309,18 @@ with supervisor.Supervisor() as it:
             second = wait_until(lambda: [pid for pid in _sleepers(supervisor.pid) if pid not in first])
 
         assert len(second) == 1
+
+    @pytest.mark.parametrize("where", ["", "thread"])
+    def test_what_breaks_is_told_without_its_words(self, where: str, said: Path) -> None:
+        raising = "int('number 4970100500010000')"
+        in_thread = f"__import__('threading').Thread(target=lambda: {raising}).start(), time.sleep(60)"
+        errors = said.with_name("errors")
+        with errors.open("wb") as file, self._supervising(in_thread if where else raising, said, file):
+            wait_until(lambda: b" broke" in errors.read_bytes())
+
+        told = errors.read_text()
+        assert "ValueError" in told
+        assert "4970" not in told
 
     def test_what_dies_at_once_is_not_started_all_the_time(self, said: Path) -> None:
         began = time.monotonic()

@@ -16,8 +16,9 @@ from typing import NoReturn, Self
 
 import click
 
-from gateway.cli.serving import MEMORY, home_argument, place, read, refuse_busy
+from gateway.cli.serving import home_argument, place, read, refuse_busy
 from gateway.cli.supervisor import STOP_SECONDS, end_with
+from gateway.memory import MEMORY
 
 _UP_SECONDS = 90
 _LOOK_SECONDS = 0.05

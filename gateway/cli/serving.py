@@ -5,7 +5,6 @@ Nothing heavy is imported before a command needs it: how soon a server takes pay
 
 import getpass
 import os
-import resource
 import shutil
 import socket
 import sys
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from gateway.cli.supervisor import Supervisor
+from gateway.memory import MEMORY, leave_no_core_file
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
     from gateway.parts import Parts
     from gateway.settings import Settings
     from gateway.worker import Worker
-
-# Freed memory is overwritten and goes back to the system, so that card numbers do not linger in a web process. glibc's
-# per-thread cache keeps small freed blocks as they were, so there is none. All threads share one heap, since only one of
-# them runs Python at a time: heaps of their own cost a worker an eighth of its memory, in holes.
-MEMORY = {
-    "PYTHONMALLOC": "malloc",
-    "MALLOC_PERTURB_": "165",
-    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1",
-}
 
 # Of the back office: a third of the processor's time that each of the others has, while they want theirs (sched(7)).
 _NICENESS = 5
@@ -113,7 +104,7 @@ def serve(home: Path, port: int | None, smtp_port: int | None, with_worker: bool
     refuse_busy(settings.web.host, settings.web.port, "--port")
     if settings.smtp.catcher:
         refuse_busy(settings.smtp.host, settings.smtp.port, "--smtp-port")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    leave_no_core_file()
     settings.var.mkdir(mode=0o700, exist_ok=True)
     with Supervisor() as supervisor:
         # The catcher needs little, so it loads that beside the loading of the rest.
@@ -245,6 +236,8 @@ def _catch(settings: "Settings") -> None:
 def worker(home: Path) -> None:
     """Deliver notices and sweep; run as many as you like, on as many machines."""
     configure_logs()
+    # A code that is about to be sent is in memory too.
+    leave_no_core_file()
     settings = read(home)
     with Supervisor() as supervisor:
         _start_worker(supervisor, settings)

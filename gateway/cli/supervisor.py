@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,7 +108,19 @@ def _live(name: str, parent: int, task: Callable[[], None]) -> None:
         # Elsewhere the title may not be changed after a fork.
         setproctitle(f"guichet: {name}")
     gc.enable()
-    task()
+    threading.excepthook = _tell
+    try:
+        task()
+    except Exception:
+        # Python would print the words of the exception, which may hold what a payer typed.
+        log.critical("process broke", exc_info=True, extra={"program": name})
+        sys.exit(1)
+
+
+def _tell(broken: threading.ExceptHookArgs) -> None:
+    """Write down why a thread ended, as for a process; Python calls this."""
+    if broken.exc_value is not None:
+        log.critical("thread broke", exc_info=broken.exc_value)
 
 
 def end_with(parent: int) -> None:
