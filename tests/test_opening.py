@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -18,6 +19,7 @@ from gateway.core.states import Status
 from gateway.dialects import LookUp, Open, Refund, Resume, Signed
 from gateway.parts import Parts
 from gateway.store import tables as t
+from gateway.store.payments import PaymentRow, Payments
 from tests.factories import MERCHANT, a_request, an_open, enter, open_payment, pay
 from tests.support.clock import Clock
 from tests.test_outbox import Postman, turn
@@ -37,6 +39,25 @@ def told(parts: Parts, payment: PaymentResult) -> PaymentResult:
 @pytest.mark.parametrize("address", ["/_test/lab/%00", "/_test/lab/mark?payment=%00"])
 def test_no_payment_is_called_what_no_database_can_write(client: FlaskClient, address: str) -> None:
     assert client.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_payment_that_ends_while_it_is_found_again_is_not_given_again(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_payment(parts, reference="FACT-AGAIN")
+    find = Payments.by_reference
+
+    def slowly(self: Payments, *asked: Any) -> list[PaymentRow]:
+        found = find(self, *asked)
+        parts.checkout.paying.cancel(first.id)
+        return found
+
+    monkeypatch.setattr(Payments, "by_reference", slowly)
+
+    again = opened(parts, an_open(a_request(reference="FACT-AGAIN")))
+
+    assert (again.id == first.id, again.status) == (False, Status.CREATED)
 
 
 def test_debts_are_taken_in_one_order_whatever_the_request_says(parts: Parts) -> None:

@@ -70,9 +70,11 @@ class Opening:
         """Find the open payment this request asks for again, freeing debts whose page has run out on the way."""
         request = command.request
         twin = None
-        for row in tx.payments.by_reference(frozenset({request.merchant}), request.reference):
-            if row.status in LIVE and row.digest == command.signed.digest and not self._expired(tx, row.id):
-                twin = row
+        for seen in tx.payments.by_reference(frozenset({request.merchant}), request.reference):
+            if seen.status in LIVE and seen.digest == command.signed.digest and not self._expired(tx, seen.id):
+                # Held now: it may have ended between looking and taking it.
+                row = tx.payments.take_by_id(seen.id)
+                twin = row if row.status in LIVE else twin
         return twin
 
     def _expired(self, tx: Transaction, payment_id: int) -> bool:

@@ -153,8 +153,8 @@ def _refused(error: HTTPException) -> Response:
         return _unknown(error)
     else:
         message = _("The server cannot take this request. Go back and try again.")
-        verdict = _("Nothing was sent to the bank.")
-        response = error_page(status, _("Something went wrong"), message, code, verdict=verdict)
+        # What cannot be taken may have been about a payment that is paid.
+        response = error_page(status, _("Something went wrong"), message, code, verdict=only_looked())
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value

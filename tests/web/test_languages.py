@@ -120,6 +120,8 @@ def test_what_http_refuses_is_said_in_the_payers_language(client: FlaskClient) -
     assert reply.status_code == 405
     assert "<h1>Si è verificato un errore</h1>" in reply.text
     assert "Not Allowed" not in reply.text
+    # Of the payment, which may be paid, it says nothing.
+    assert "Nothing was debited by opening this address." in client.delete("/p/nowhere?lang=en").text
 
 
 def test_a_refused_request_is_told_in_the_payers_language_unless_the_protocol_words_it(client: FlaskClient) -> None:
