@@ -1,5 +1,6 @@
 """What the tests share: one real PostgreSQL, fresh databases on both engines, a home of its own, a clock to move."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -53,6 +54,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = _STARTED.intersection(getattr(item, "fixturenames", ()))
         if slow and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(400))
+
+
+def pytest_collection_finish() -> None:
+    """Put the collected tests, which are no garbage, out of the collector's sight.
+
+    A typed card ends in a collection, and looking through seven thousand tests takes a third of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -108,8 +108,8 @@ def fresh_database(server_url: str, name: str, template: str = "template0") -> s
 
     :param name: one per xdist worker and checkout, such as ``guichet_gw0``
     """
-    drop_database(server_url, name)
     with _administrator(server_url) as connection:
+        _drop(connection, name)
         connection.execute(
             sql.SQL("create database {} template {} encoding 'UTF8'").format(
                 sql.Identifier(name), sql.Identifier(template)
@@ -126,7 +126,11 @@ def client_tools() -> Path:
 def drop_database(server_url: str, name: str) -> None:
     """Remove a database if it is there; sessions still open on it are ended."""
     with _administrator(server_url) as connection:
-        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        _drop(connection, name)
+
+
+def _drop(connection: psycopg.Connection, name: str) -> None:
+    connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 def _administrator(server_url: str) -> psycopg.Connection:
