@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -256,21 +257,25 @@ def load(path: Path) -> CardTable:
     Raises :class:`SettingsError` with every fault: file, place and rule, but never the value found there.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = _table(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             (f"{path}: cannot be read ({error.strerror}); restore it from the distribution",)
         ) from error
-    except ValueError as error:
-        raise SettingsError((f"{path}: not TOML ({error}); mend that line",)) from error
-    try:
-        read = _File.model_validate(content)
     except ValidationError as error:
         raise SettingsError(_worded(path, error)) from error
-    cards = (*read.cards, *(card for forced in read.forced for card in forced.cards()))
-    doubles = _doubles(path, cards)
-    if doubles:
+    except ValueError as error:
+        raise SettingsError((f"{path}: not TOML ({error}); mend that line",)) from error
+    if doubles := _doubles(path, table.cards):
         raise SettingsError(doubles)
+    return table
+
+
+# A server reads it twice: for its bank, and for the page that lists the cards.
+@lru_cache(maxsize=1)
+def _table(text: str) -> CardTable:
+    read = _File.model_validate(tomllib.loads(text))
+    cards = (*read.cards, *(card for forced in read.forced for card in forced.cards()))
     return CardTable(cards, read.wrong_security_codes, read.amounts, read.amounts_on_own_cards)
 
 
