@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
-from gateway.channels import Channel, Notice
+from gateway.channels import Channel, Confirmation, Letter, Notice
 from gateway.core.errors import DeliveryFailed, StoreBusy
-from gateway.core.payment import PaymentResult
+from gateway.core.payment import PaymentResult, Recipient
 from gateway.dialects.schedule import after
 from gateway.lanes import MEANS, Lane, Means, batches, lane_of, strands
 from gateway.metrics import DELIVERIES
@@ -54,6 +54,8 @@ _RETRY_AFTER_MAX = _HOUR
 
 # A code waits for nobody's slow portal, a portal for nobody's tickets.
 LANES = ("codes", "confirmations", "mails")
+# The one channel whose notices are read without the payment they tell of.
+_CALL = "confirmation"
 # A lease outlives three times the longest delivery, so that only a dead worker's notices are taken over.
 LEASE = timedelta(seconds=60)
 AT_ONCE = 48
@@ -92,7 +94,7 @@ class Deliverer:
     def __init__(  # noqa: PLR0913 - each a collaborator of its own
         self,
         store: Store,
-        channels: Mapping[str, Channel],
+        channels: Mapping[str, Channel[Any]],
         now: Callable[[], datetime],
         *,
         outbox: Outbox,
@@ -138,12 +140,18 @@ class Deliverer:
         return len(rows)
 
     def _hand_out(self, batch: Iterable[list[Row[Any]]], lease: str) -> None:
+        rows = [row for strand in batch for row in strand]
         with self._store.glance() as tx:
-            results = tx.payments.results({row.payment_id for strand in batch for row in strand})
+            calls = tx.payments.recipients({row.payment_id for row in rows if row.channel == _CALL})
+            letters = tx.payments.results({row.payment_id for row in rows if row.channel != _CALL})
+
+        def task(row: Row[Any]) -> _Task:
+            return _Task(row, _notice(row, (calls if row.channel == _CALL else letters)[row.payment_id]))
+
         lanes = {lane.name: lane for lane in self._lanes}
         for strand in batch:
-            tasks = [_Task(row, _notice(row, results[row.payment_id])) for row in strand]
-            lanes[lane_of(strand[0].channel)].submit(partial(self._deliver, tasks, lease), self._on_done)
+            deliver = partial(self._deliver, list(map(task, strand)), lease)
+            lanes[lane_of(strand[0].channel)].submit(deliver, self._on_done)
 
     def drain(self, timeout_seconds: float = 30) -> None:
         """Wait for the deliveries under way, and mark them."""
@@ -230,7 +238,7 @@ class Deliverer:
             log.warning("notice will be tried again", extra=facts)
             return
         with self._store.transaction() as tx:
-            if tx.notices.bury(row.id, lease, str(error), error.reply) and row.channel == "confirmation":
+            if tx.notices.bury(row.id, lease, str(error), error.reply) and row.channel == _CALL:
                 self._outbox.raise_alarm(tx, row, str(error))
             self._note_failure(tx, row)
         DELIVERIES.labels(row.channel, "dead").inc()
@@ -254,7 +262,7 @@ class Deliverer:
         return max(spread(planned, now, self._chance), asked)
 
     def _planned(self, row: Row[Any], tries: int) -> datetime | None:
-        if row.channel != "confirmation":
+        if row.channel != _CALL:
             return after(SCHEDULES[row.channel], tries, self._now())
         with self._store.reading() as tx:
             payment = tx.payments.by_id(row.payment_id)
@@ -269,19 +277,19 @@ def _taken(queue: SimpleQueue[_T]) -> list[_T]:
     return taken
 
 
-def _notice(row: Row[Any], result: PaymentResult) -> Notice:
-    event = next(event for event in result.events if event.id == row.event_id)
-    return Notice(
-        row.event_id,
-        row.channel,
-        row.target,
-        result,
-        event,
-        row.body,
-        is_repeat=row.delivered_at is not None,
-        tries=row.tries,
-        by_hand=row.by_hand,
-    )
+def _notice(row: Row[Any], told: Recipient | PaymentResult) -> Notice:
+    facts = {
+        "id": row.event_id,
+        "channel": row.channel,
+        "target": row.target,
+        "body": row.body,
+        "is_repeat": row.delivered_at is not None,
+        "tries": row.tries,
+        "by_hand": row.by_hand,
+    }
+    if isinstance(told, Recipient):
+        return Confirmation(**facts, recipient=told)
+    return Letter(**facts, result=told, event=next(event for event in told.events if event.id == row.event_id))
 
 
 def spread(planned: datetime, now: datetime, chance: random.Random = MEANS.chance) -> datetime:

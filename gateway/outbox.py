@@ -141,4 +141,4 @@ def _promise(payment_id: int, event: Event, parcel: Parcel, due_at: datetime | N
 
 def _targets(dialect: Dialect, result: PaymentResult) -> tuple[str, ...]:
     """List the addresses to be told, each once."""
-    return tuple(filter(None, dict.fromkeys((dialect.target(result), *dialect.copies(result)))))
+    return tuple(filter(None, dict.fromkeys((dialect.target(result.recipient), *dialect.copies(result.recipient)))))

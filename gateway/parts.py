@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -271,7 +272,7 @@ def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
     return Simulator(settings.var / "acquirer.sqlite3", table, now=now)
 
 
-def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel]:
+def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel[Any]]:
     """Make the ways out of some lanes. Only workers deliver; nobody else need load the clients of HTTP, SMTP and PDF."""
     if "codes" in lanes:
         from gateway.channels import sms
@@ -287,7 +288,7 @@ def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel]:
         yield from _mails(parts)
 
 
-def _mails(parts: Parts) -> Iterator[Channel]:
+def _mails(parts: Parts) -> Iterator[Channel[Any]]:
     from gateway.channels.alarm import AlarmChannel
     from gateway.channels.email import EmailChannel
     from gateway.channels.smtp import relay_of

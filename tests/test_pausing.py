@@ -120,7 +120,8 @@ def test_when_it_is_back_all_are_told_in_order_without_a_try_lost(parts: Parts, 
     told = portals.postman.of(CONFIRMATION)[before:]
     assert {row.state for row in notices(parts)} == {"sent"}
     assert len(told) == 7
-    of_first = [notice.event.seq for notice in told if notice.result.id == payments[0].id]
+    seqs = {row.event_id: row.seq for row in notices(parts)}
+    of_first = [seqs[notice.id] for notice in told if notice.recipient.payment == payments[0].id]
     assert of_first == sorted(of_first)
     assert len(of_first) == 2
     with parts.store.reading() as tx:

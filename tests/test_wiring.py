@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @contextmanager
-def _channels(parts: Parts, clock: Clock, **names: str) -> Iterator[Mapping[str, Channel]]:
+def _channels(parts: Parts, clock: Clock, **names: str) -> Iterator[Mapping[str, Channel[Any]]]:
     """Give a worker's channels under these settings."""
     url = {"GUICHET_DATABASE_URL": parts.settings.database_url}
     told = {f"GUICHET_{name}": value for name, value in names.items()}

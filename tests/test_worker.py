@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from gateway.acquirers import Answer
 from gateway.acquirers.simulator import Simulator
-from gateway.channels import Notice
+from gateway.channels import Confirmation
 from gateway.checkout import Checkout
 from gateway.core.errors import StoreBusy
 from gateway.core.money import Money
@@ -44,8 +44,8 @@ class Recording:
     def __init__(self) -> None:
         self.given: list[tuple[str, float]] = []
 
-    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
-        self.given.append((notice.result.id, time.monotonic()))
+    def deliver(self, notice: Confirmation, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+        self.given.append((notice.recipient.payment, time.monotonic()))
 
 
 class Hanging(Simulator):
@@ -184,7 +184,7 @@ class TestStopping:
         begun, finished = threading.Event(), threading.Event()
 
         class Slow(Recording):
-            def deliver(self, notice: Notice, now: datetime) -> None:
+            def deliver(self, notice: Confirmation, now: datetime) -> None:
                 begun.set()
                 time.sleep(0.5)
                 super().deliver(notice, now)

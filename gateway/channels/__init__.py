@@ -6,9 +6,9 @@ outbox does, from what :class:`~gateway.core.errors.DeliveryFailed` says. Channe
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from gateway.core.payment import Event, PaymentResult
+from gateway.core.payment import Event, PaymentResult, Recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,6 @@ class Notice:
 
     :ivar id: the same over all tries
     :ivar target: a mail address, a telephone number (E.164) or a URL, as the channel wants
-    :ivar result: the payment as it stands
-    :ivar event: the fact that is told
     :ivar is_repeat: it was delivered before, and a person asked for it once more
     :ivar by_hand: a person asked for it to be sent again, delivered before or not
     :ivar tries: which try this is; the first is 1
@@ -28,20 +26,40 @@ class Notice:
     id: str
     channel: str
     target: str
-    result: PaymentResult
-    event: Event
     body: bytes = b""
     is_repeat: bool = False
     tries: int = 1
     by_hand: bool = False
 
 
-class Channel(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation(Notice):
+    """A notice for a merchant's server. Its body says it all: reading the payment anew would cost more than the call."""
+
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter(Notice):
+    """A notice for people, worded when it leaves.
+
+    :ivar result: the payment as it stands
+    :ivar event: the fact that is told
+    """
+
+    result: PaymentResult
+    event: Event
+
+
+_NoticeT = TypeVar("_NoticeT", bound=Notice, contravariant=True)
+
+
+class Channel(Protocol[_NoticeT]):
     """Delivers notices of one kind."""
 
     name: str
 
-    def deliver(self, notice: Notice, now: datetime) -> str | None:
+    def deliver(self, notice: _NoticeT, now: datetime) -> str | None:
         """Bring the notice out, once, and give the beginning of the receiver's answer where there is one.
 
         Raises :class:`~gateway.core.errors.DeliveryFailed`.
@@ -49,4 +67,4 @@ class Channel(Protocol):
         ...
 
 
-__all__ = ["Channel", "Notice"]
+__all__ = ["Channel", "Confirmation", "Letter", "Notice"]

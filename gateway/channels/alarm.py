@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
 
-from gateway.channels import Notice
+from gateway.channels import Letter
 from gateway.channels.smtp import Relay, send
 from gateway.core.mailbox import message_id
 
@@ -18,7 +18,7 @@ class AlarmChannel:
     def __init__(self, relay: Relay, sender: str) -> None:
         self._relay, self._sender = relay, sender
 
-    def deliver(self, notice: Notice, now: datetime) -> None:
+    def deliver(self, notice: Letter, now: datetime) -> None:
         """Send the alarm whose words are the notice's body."""
         subject, _, text = notice.body.decode().partition("\n")
         message = EmailMessage(policy=SMTP)

@@ -7,7 +7,7 @@ the receiver answers is judged by the dialect, from its status and the beginning
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.channels import Notice
+from gateway.channels import Confirmation
 from gateway.channels.egress import LookUp, WayOut, look_up
 from gateway.channels.wire import Reply
 from gateway.core.errors import DeliveryFailed
@@ -30,11 +30,11 @@ class ConfirmationChannel:
         self._dialects = dialects
         self._way_out = WayOut(allow_loopback=allow_loopback, find=find)
 
-    def deliver(self, notice: Notice, now: datetime) -> str:
+    def deliver(self, notice: Confirmation, now: datetime) -> str:
         """Make the call once. Raises :class:`DeliveryFailed` unless the answer means "I have it"."""
-        dialect = self._dialects[notice.result.dialect]
+        dialect = self._dialects[notice.recipient.dialect]
         this = Try(notice.id, notice.body, notice.tries, now, by_hand=notice.by_hand, target=notice.target)
-        call = dialect.delivery(notice.result, this)
+        call = dialect.delivery(notice.recipient, this)
         with self._way_out.call(call.method, call.url or notice.target, call.body, call.headers) as reply:
             return _judge(reply, dialect)
 

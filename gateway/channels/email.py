@@ -6,7 +6,7 @@ from email.message import EmailMessage
 
 from jinja2 import Environment
 
-from gateway.channels import Notice
+from gateway.channels import Letter
 from gateway.channels.smtp import Relay, send
 from gateway.core.errors import BadField, DeliveryFailed
 from gateway.core.payment import PaymentResult
@@ -41,14 +41,14 @@ class EmailChannel:
         self._audience = _AUDIENCES[name]
         self._relay, self._sender, self._templates, self._link_for = relay, sender, templates, link_for
 
-    def deliver(self, notice: Notice, now: datetime) -> None:
+    def deliver(self, notice: Letter, now: datetime) -> None:
         """Compose the receipt of the notice's event and hand it to the relay.
 
         A mail whose acceptance stayed unclear is tried again with the same Message-ID.
         """
         send(self._relay, self._compose(notice, now))
 
-    def _compose(self, notice: Notice, now: datetime) -> EmailMessage:
+    def _compose(self, notice: Letter, now: datetime) -> EmailMessage:
         result, refund = notice.result, notice.event.facts.get(REFUND_FACT, "")
         link = self._link_for(result, self._audience, refund, notice.is_repeat)
         envelope = Envelope(notice.id, notice.target, self._sender, link, now)

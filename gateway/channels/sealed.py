@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from gateway.channels import Channel, Notice
+from gateway.channels import Channel, Letter
 from gateway.core.challenge import CODE_LIFE
 from gateway.core.errors import DeliveryFailed
 from gateway.core.states import AttemptStatus
@@ -39,11 +39,11 @@ class Seal:
 class SealedChannel:
     """Opens the body of each notice, if its code can still be used, then lets the real channel deliver it."""
 
-    def __init__(self, inner: Channel, seal: Seal) -> None:
+    def __init__(self, inner: Channel[Letter], seal: Seal) -> None:
         self.name = inner.name
         self._inner, self._seal = inner, seal
 
-    def deliver(self, notice: Notice, now: datetime) -> None:
+    def deliver(self, notice: Letter, now: datetime) -> None:
         """Deliver the opened notice.
 
         Raises :class:`DeliveryFailed`, for good, when its code is worthless: a payer who types one loses a try.
@@ -53,7 +53,7 @@ class SealedChannel:
         self._inner.deliver(replace(notice, body=self._seal.open(notice.body)), now)
 
 
-def _why_worthless(notice: Notice, now: datetime) -> str:
+def _why_worthless(notice: Letter, now: datetime) -> str:
     event, result = notice.event, notice.result
     if now >= event.at + CODE_LIFE:
         return "the code has expired"

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from gateway.channels import Notice
+from gateway.channels import Letter
 from gateway.channels.egress import LookUp, look_up
 from gateway.channels.inbox import Inbox
 from gateway.channels.wire import Called, Lines, Reply, Unspoken
@@ -26,7 +26,7 @@ class InboxSms:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
 
-    def deliver(self, notice: Notice, now: datetime) -> None:
+    def deliver(self, notice: Letter, now: datetime) -> None:
         """Write the message down."""
         try:
             self._inbox.add_sms(notice.target, notice.body.decode(), notice.result.id, now)
@@ -86,7 +86,7 @@ class HttpSms:
     def __init__(self, provider: Provider, find: LookUp = look_up) -> None:
         self._provider, self._find, self._lines = provider, find, Lines()
 
-    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+    def deliver(self, notice: Letter, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
         """Hand the message to the provider, within its total time."""
         provider, post = self._provider, self._post
         total = provider.total_seconds
@@ -143,12 +143,12 @@ class _Post:
         return cls(parts.scheme == "https", host, port or usual, quote(target, safe=_KEPT), headers)
 
 
-def _written(provider: Provider, notice: Notice) -> bytes:
+def _written(provider: Provider, notice: Letter) -> bytes:
     fields = _filled(provider.fields, notice)
     return (json.dumps(fields) if provider.encoding is Encoding.JSON else urlencode(fields)).encode()
 
 
-def _filled(fields: Mapping[str, str], notice: Notice) -> dict[str, str]:
+def _filled(fields: Mapping[str, str], notice: Letter) -> dict[str, str]:
     values = {"{to}": notice.target, "{text}": notice.body.decode(), "{id}": notice.id}
     return {
         name: re.sub(r"\{(?:to|text|id)\}", lambda match: values[match[0]], template)

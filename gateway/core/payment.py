@@ -179,6 +179,22 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who is told of a payment by calls, as its request said: all that is needed to bring out what is written already.
+
+    :ivar payment: the public payment id
+    :ivar dialect: the protocol it is told in
+    :ivar wire: what that protocol keeps of the request
+    """
+
+    payment: str
+    merchant: str
+    dialect: str
+    notify_url: str
+    wire: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentResult:
     """Everything known of a payment at one moment: what pages show, dialects say and receipts print.
 
@@ -214,6 +230,12 @@ class PaymentResult:
     parent: str = ""
     rank: int = 1
     spoken: str = ""
+
+    @property
+    def recipient(self) -> Recipient:
+        """Whom the merchant wants told by calls."""
+        asked = self.request
+        return Recipient(self.id, asked.merchant, self.dialect, asked.notify_url, asked.wire)
 
     @property
     def language(self) -> str:

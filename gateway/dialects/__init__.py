@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.core.errors import GatewayError
 from gateway.core.money import Money
-from gateway.core.payment import Event, PaymentRequest, PaymentResult
+from gateway.core.payment import Event, PaymentRequest, PaymentResult, Recipient
 from gateway.core.payment import Which as Which
 from gateway.core.states import Status
 from gateway.dialects.http import Departure as Departure
@@ -222,15 +222,15 @@ class Dialect(Protocol):
         """Give the body of the notice of ``event``; made once, the same over all tries."""
         ...
 
-    def target(self, result: PaymentResult) -> str:
+    def target(self, to: Recipient) -> str:
         """Give the address notices of this payment go to; empty for nowhere."""
         ...
 
-    def copies(self, result: PaymentResult) -> tuple[str, ...]:
+    def copies(self, to: Recipient) -> tuple[str, ...]:
         """Give the further addresses that are told the same, each by itself; usually none."""
         ...
 
-    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+    def delivery(self, to: Recipient, this: Try) -> HttpCall:
         """Wrap a notice's body for one try: method, headers, fresh signatures.
 
         An empty ``url`` is the notice's own target; a dialect gives one where it adds to the query.

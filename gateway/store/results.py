@@ -5,6 +5,7 @@ notice asks for it again and again.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
@@ -24,6 +25,7 @@ from gateway.core.payment import (
     Payee,
     PaymentRequest,
     PaymentResult,
+    Recipient,
     RefundResult,
 )
 from gateway.core.states import FRONT, LIVE, AttemptStatus, InstalmentStatus, Status
@@ -42,6 +44,10 @@ _TOLD: dict[Table, str] = {
     t.event: "seq public_id type at facts",
 }
 _PUBLIC_ID = select(t.payment.c.public_id).where(t.payment.c.id == bindparam("of"))
+
+_RECIPIENTS = select(
+    *(t.payment.c[name] for name in ("id", "public_id", "merchant_id", "dialect", "notify_url", "wire"))
+).where(t.payment.c.id.in_(bindparam("of", expanding=True)))
 
 _NAMES = (*(table.name for table in _TOLD), t.instalment.name)
 
@@ -65,6 +71,14 @@ def telling_one(engine: str) -> Select[Any]:
 def telling(engine: str) -> Select[Any]:
     """Ask for some payments, by row id, and for all that is told of them."""
     return select(t.payment, *told_columns(engine)).where(t.payment.c.id.in_(bindparam("of", expanding=True)))
+
+
+def recipients(db: Connection, payment_ids: Collection[int]) -> dict[int, Recipient]:
+    """Read of some payments, by row id, what their request said of who is told by calls."""
+    return {
+        row.id: Recipient(row.public_id, row.merchant_id, row.dialect, row.notify_url, json.loads(row.wire))
+        for row in db.execute(_RECIPIENTS, {"of": list(payment_ids)})
+    }
 
 
 def _result(db: Connection, row: Row[Any], payee: Payee, told: Told) -> PaymentResult:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from gateway.channels import Notice
+from gateway.channels import Confirmation
 from gateway.channels.confirmation import ConfirmationChannel
 from gateway.core.errors import DeliveryFailed
 from gateway.dialects import HttpCall
@@ -57,13 +57,13 @@ def portal() -> Iterator[Portal]:
 
 
 @pytest.fixture
-def notice(parts: Parts, portal: Portal) -> Notice:
+def notice(parts: Parts, portal: Portal) -> Confirmation:
     result = pay(parts, open_payment(parts, notify_url=portal.url))
     event = next(event for event in result.events if event.type == "payment.succeeded")
     with parts.store.reading() as tx:
         rows = tx.notices.of_payment(tx.payments.get(result.id).id)
     body = next(row.body for row in rows if row.channel == "confirmation")
-    return Notice(event.id, "confirmation", portal.url, result, event, body)
+    return Confirmation(event.id, "confirmation", portal.url, body, recipient=result.recipient)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def channel(parts: Parts) -> ConfirmationChannel:
 
 
 def test_the_published_library_verifies_what_is_posted(
-    parts: Parts, channel: ConfirmationChannel, notice: Notice, portal: Portal
+    parts: Parts, channel: ConfirmationChannel, notice: Confirmation, portal: Portal
 ) -> None:
     channel.deliver(notice, datetime.now(UTC))
 
@@ -80,7 +80,7 @@ def test_the_published_library_verifies_what_is_posted(
     (secret,) = (parts.settings.home / "keys/merchants").glob("mairie-demo-*.whsec")
     told = Webhook(secret.read_text().strip()).verify(body, headers)
     assert told["type"] == "payment.succeeded"
-    assert told["data"]["id"] == notice.result.id
+    assert told["data"]["id"] == notice.recipient.payment
     assert told["data"]["amount"] == 9612
     assert headers["webhook-id"] == notice.id
     assert {part.split(",")[0] for part in headers["webhook-signature"].split()} == {"v1", "v1a"}
@@ -91,7 +91,7 @@ def test_the_published_library_verifies_what_is_posted(
     [(500, True, None), (404, True, None), (302, True, None), (410, False, None), (429, True, 7), (503, True, 7)],
 )
 def test_anything_but_a_2xx_is_a_failure(
-    channel: ConfirmationChannel, notice: Notice, portal: Portal, status: int, *, again: bool, after: int | None
+    channel: ConfirmationChannel, notice: Confirmation, portal: Portal, status: int, *, again: bool, after: int | None
 ) -> None:
     portal.status, portal.headers = status, {"Retry-After": "7", "Location": portal.url}
 
@@ -104,7 +104,7 @@ def test_anything_but_a_2xx_is_a_failure(
 
 @pytest.mark.parametrize("header", ["\xb2", "9" * 5000])
 def test_what_is_no_number_of_seconds_is_no_wish_to_wait(
-    channel: ConfirmationChannel, notice: Notice, portal: Portal, header: str
+    channel: ConfirmationChannel, notice: Confirmation, portal: Portal, header: str
 ) -> None:
     portal.status, portal.headers = 503, {"Retry-After": header}
 
@@ -115,15 +115,17 @@ def test_what_is_no_number_of_seconds_is_no_wish_to_wait(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "[::1]"])
-def test_this_machine_is_never_called(parts: Parts, notice: Notice, address: str) -> None:
+def test_this_machine_is_never_called(parts: Parts, notice: Confirmation, address: str) -> None:
     channel = ConfirmationChannel(parts.dialects, allow_loopback=False)
-    inner = Notice(notice.id, notice.channel, f"http://{address}:9/", notice.result, notice.event, notice.body)
+    inner = replace(notice, target=f"http://{address}:9/")
 
     with pytest.raises(DeliveryFailed, match="forbidden address"):
         channel.deliver(inner, datetime.now(UTC))
 
 
-def test_a_silent_receiver_is_given_up_in_time(parts: Parts, notice: Notice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_receiver_is_given_up_in_time(
+    parts: Parts, notice: Confirmation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gateway.channels.egress._TIMEOUT", (0.5, 0.5))
     channel = ConfirmationChannel(parts.dialects, allow_loopback=True)
 
@@ -138,7 +140,7 @@ def test_a_silent_receiver_is_given_up_in_time(parts: Parts, notice: Notice, mon
     server = HTTPServer(("127.0.0.1", 0), Silent)
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/"
-    local = Notice(notice.id, notice.channel, url, notice.result, notice.event, notice.body)
+    local = replace(notice, target=url)
 
     with pytest.raises(DeliveryFailed, match="Timeout"):
         channel.deliver(local, datetime.now(UTC))
@@ -148,7 +150,7 @@ def test_a_silent_receiver_is_given_up_in_time(parts: Parts, notice: Notice, mon
     server.server_close()
 
 
-def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Notice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Confirmation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.channels.egress._TOTAL_SECONDS", 1.0)
     channel = ConfirmationChannel(parts.dialects, allow_loopback=True)
     cut_off = Event()
@@ -164,7 +166,7 @@ def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Notice, monkeypa
 
     server = HTTPServer(("127.0.0.1", 0), Dripping)
     Thread(target=server.serve_forever, daemon=True).start()
-    local = Notice(notice.id, notice.channel, f"http://127.0.0.1:{server.server_port}/", notice.result, notice.event)
+    local = replace(notice, target=f"http://127.0.0.1:{server.server_port}/", body=b"")
     began = monotonic()
 
     with pytest.raises(DeliveryFailed):
@@ -179,7 +181,7 @@ def test_a_receiver_that_drips_is_cut_off(parts: Parts, notice: Notice, monkeypa
 @pytest.mark.parametrize("headers", [b"Content-Encoding: gzip\r\nContent-Length: 2\r\n", b"Content-Length: 100\r\n"])
 @pytest.mark.parametrize(("status", "is_receipt"), [(b"200 OK", True), (b"500 Broken", False)])
 def test_a_body_nobody_can_read_changes_nothing_where_the_status_says_all(
-    parts: Parts, notice: Notice, headers: bytes, status: bytes, *, is_receipt: bool
+    parts: Parts, notice: Confirmation, headers: bytes, status: bytes, *, is_receipt: bool
 ) -> None:
     class Garbled(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -201,7 +203,7 @@ def test_a_body_nobody_can_read_changes_nothing_where_the_status_says_all(
 
 
 def test_an_address_goes_out_spelt_as_it_was_signed(
-    parts: Parts, notice: Notice, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, notice: Confirmation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some protocols sign the escapes themselves: nobody on the way may respell them."""
     asked: list[str] = []

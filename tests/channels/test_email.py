@@ -19,7 +19,7 @@ import pytest
 from jinja2 import Environment
 from pypdf import PdfReader
 
-from gateway.channels import Notice
+from gateway.channels import Letter
 from gateway.channels.alarm import AlarmChannel
 from gateway.channels.catcher import Catcher
 from gateway.channels.email import EmailChannel
@@ -72,8 +72,8 @@ def channel(port: int, name: str = "payer_mail", total_seconds: float = 5) -> Em
     return EmailChannel(name, relay, "Guichet <recu@guichet.example>", templates, link, Press())
 
 
-def notice(target: str = "parent@wanadoo.example", kind: str = "payment.succeeded", **facts: str) -> Notice:
-    return Notice("ntc_1", "payer_mail", target, RESULT, Event("evt_1", 4, kind, NOON, facts))
+def notice(target: str = "parent@wanadoo.example", kind: str = "payment.succeeded", **facts: str) -> Letter:
+    return Letter("ntc_1", "payer_mail", target, result=RESULT, event=Event("evt_1", 4, kind, NOON, facts))
 
 
 class Script(socketserver.StreamRequestHandler):

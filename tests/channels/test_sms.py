@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.channels import Notice
+from gateway.channels import Letter
 from gateway.channels.code_text import compose_code_sms
 from gateway.channels.inbox import Inbox
 from gateway.channels.sms import Encoding, HttpSms, InboxSms, Provider
@@ -39,10 +39,10 @@ GSM = set(
 )
 
 
-def notice(target: str = "+33612345678") -> Notice:
+def notice(target: str = "+33612345678") -> Letter:
     request = PaymentRequest("m", "CDE-1", Money(3560), (), "Cantine")
     result = PaymentResult("pay_1", "1", request, Payee("m", "Mairie"), Status.WORKING, NOON, NOON)
-    return Notice("ntc_1", "sms", target, result, Event("evt_1", 1, "challenge.sent", NOON), TEXT.encode())
+    return Letter("ntc_1", "sms", target, TEXT.encode(), result=result, event=Event("evt_1", 1, "challenge.sent", NOON))
 
 
 def test_the_text_names_amount_and_payee_and_ends_with_the_origin() -> None:

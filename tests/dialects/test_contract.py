@@ -143,9 +143,9 @@ def test_every_end_is_told_once_returned_and_worded(parts: Parts, name: str, clo
             body = dialect.confirmed(result, event)
             assert body == dialect.confirmed(result, event)
             assert not any(card.encode() in body for card in CARDS)
-            call = dialect.delivery(result, Try("evt_1", body, 1, clock.now()))
+            call = dialect.delivery(result.recipient, Try("evt_1", body, 1, clock.now()))
             assert call.method in ("GET", "POST")
-            assert urlsplit(call.url or dialect.target(result)).netloc == "127.0.0.1:8001"
+            assert urlsplit(call.url or dialect.target(result.recipient)).netloc == "127.0.0.1:8001"
             assert not re.search(r"[\r\n]", "".join([call.url, *call.headers, *call.headers.values()]))
             told.add(event.type)
             assert dialect.code(result, event)

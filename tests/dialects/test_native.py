@@ -932,10 +932,10 @@ def test_no_confirmation_tells_of_an_unknown_event(dialect: NativeDialect) -> No
 def test_a_delivery_goes_to_the_address_of_the_request(dialect: NativeDialect) -> None:
     result = a_result(notify_url="https://portal.example/notify/42?a=b")
 
-    call = dialect.delivery(result, Try("ntc_1", b"{}", 1, NOW))
+    call = dialect.delivery(result.recipient, Try("ntc_1", b"{}", 1, NOW))
 
     assert (call.method, call.url) == ("POST", "")
-    assert dialect.target(result) == "https://portal.example/notify/42?a=b"
+    assert dialect.target(result.recipient) == "https://portal.example/notify/42?a=b"
     assert (call.path, call.query, call.body) == ("/notify/42", "a=b", b"{}")
     assert call.headers["webhook-id"] == "ntc_1"
     assert call.headers["webhook-timestamp"] == str(SECONDS)
@@ -943,12 +943,12 @@ def test_a_delivery_goes_to_the_address_of_the_request(dialect: NativeDialect) -
 
 
 def test_a_delivery_falls_back_to_the_merchants_address(dialect: NativeDialect) -> None:
-    assert dialect.target(a_result()) == "https://portal.example/notify/default"
+    assert dialect.target(a_result().recipient) == "https://portal.example/notify/default"
 
 
 def test_a_merchant_without_an_address_cannot_be_told(dialect: NativeDialect) -> None:
     with pytest.raises(DeliveryFailed) as caught:
-        dialect.delivery(a_result(merchant="jvs-demo"), Try("ntc_1", b"{}", 1, NOW))
+        dialect.delivery(a_result(merchant="jvs-demo").recipient, Try("ntc_1", b"{}", 1, NOW))
 
     assert not caught.value.again
 
@@ -956,7 +956,7 @@ def test_a_merchant_without_an_address_cannot_be_told(dialect: NativeDialect) ->
 def test_a_merchant_behind_a_portal_is_told_with_the_portals_keys(dialect: NativeDialect) -> None:
     def signature(merchant: str) -> str:
         result = a_result(merchant=merchant, notify_url="https://portal.example/notify")
-        return dialect.delivery(result, Try("ntc_1", b"{}", 1, NOW)).headers["webhook-signature"]
+        return dialect.delivery(result.recipient, Try("ntc_1", b"{}", 1, NOW)).headers["webhook-signature"]
 
     assert signature("village") == signature("jvs-demo")
     assert signature("village") != signature("mairie-demo")

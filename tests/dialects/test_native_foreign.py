@@ -114,7 +114,7 @@ def delivery(dialect: NativeDialect) -> HttpCall:
     )  # fmt: skip
     result = PaymentResult("pay_1", "1", asked, Payee("ville-eddsa", "Ville"), Status.PAID, NOW, NOW)
     body = dialect.confirmed(result, Event("evt_1", 1, "payment.succeeded", NOW))
-    return dialect.delivery(result, Try("ntc_1", body, 1, NOW))
+    return dialect.delivery(result.recipient, Try("ntc_1", body, 1, NOW))
 
 
 def test_the_published_library_verifies_a_confirmation(delivery: HttpCall, directory: Path) -> None:

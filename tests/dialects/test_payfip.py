@@ -553,7 +553,7 @@ def test_a_notification_names_the_operation_and_nothing_else() -> None:
     spoken = dialect()
 
     body = spoken.confirmed(result(), event("payment.succeeded"))
-    call = spoken.delivery(result(), Try("evt_1", body, 1, NOW))
+    call = spoken.delivery(result().recipient, Try("evt_1", body, 1, NOW))
 
     assert body == f"idop={IDOP}".encode()
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/notif", body)
@@ -569,7 +569,9 @@ def test_a_notification_names_the_operation_and_nothing_else() -> None:
 def test_a_client_may_read_another_key_in_another_place(place: str, url: str, body: bytes) -> None:
     spoken = dialect(merchant({"notify": place, "idop_key": "idOp"}))
 
-    call = spoken.delivery(result(), Try("evt_1", spoken.confirmed(result(), event("payment.succeeded")), 1, NOW))
+    call = spoken.delivery(
+        result().recipient, Try("evt_1", spoken.confirmed(result(), event("payment.succeeded")), 1, NOW)
+    )
 
     assert (call.method, call.url, call.body) == ("POST", url, body)
 

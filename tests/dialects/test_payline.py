@@ -1108,13 +1108,13 @@ def test_the_notification_is_a_get_with_type_and_token(counter: Counter) -> None
     result = counter.pay()
     body = counter.dialect.confirmed(result, Event("e", 2, "payment.succeeded", NOW))
 
-    call = counter.dialect.delivery(result, Try("ntc_1", body, 1, NOW))
+    call = counter.dialect.delivery(result.recipient, Try("ntc_1", body, 1, NOW))
 
     assert call.method == "GET"
     assert call.url == f"https://shop.example/notify?shop=2&notificationType=WEBTRS&token={token}"
     assert (call.path, call.query) == ("/notify", f"shop=2&notificationType=WEBTRS&token={token}")
     assert call.body == b""
-    assert counter.dialect.target(result) == "https://shop.example/notify?shop=2"
+    assert counter.dialect.target(result.recipient) == "https://shop.example/notify?shop=2"
 
 
 def test_a_signed_notification_adds_to_the_plain_one() -> None:
@@ -1123,7 +1123,7 @@ def test_a_signed_notification_adds_to_the_plain_one() -> None:
     result = counter.payments[-1]
     body = counter.dialect.confirmed(result, Event("e", 2, "payment.succeeded", NOW))
 
-    call = counter.dialect.delivery(result, Try("ntc_1", body, 1, NOW))
+    call = counter.dialect.delivery(result.recipient, Try("ntc_1", body, 1, NOW))
 
     pairs = parse_qsl(urlsplit(call.url).query)
     assert pairs[:4] == [("shop", "2"), ("notificationType", "WEBTRS"), ("token", token), ("ts", "1795251600")]
@@ -1136,9 +1136,9 @@ def test_a_payment_without_an_address_is_given_up(counter: Counter) -> None:
     opened(counter, opening(lambda text: re.sub("<notificationURL>.*</notificationURL>", "", text)))
     result = counter.payments[-1]
 
-    assert counter.dialect.target(result) == ""
+    assert counter.dialect.target(result.recipient) == ""
     with pytest.raises(DeliveryFailed) as caught:
-        counter.dialect.delivery(result, Try("ntc_1", b"notificationType=WEBTRS&token=a", 1, NOW))
+        counter.dialect.delivery(result.recipient, Try("ntc_1", b"notificationType=WEBTRS&token=a", 1, NOW))
     assert not caught.value.again
 
 
@@ -1147,7 +1147,7 @@ def test_the_merchant_s_own_address_takes_the_place_of_none() -> None:
 
     opened(counter, opening(lambda text: re.sub("<notificationURL>.*</notificationURL>", "", text)))
 
-    assert counter.dialect.target(counter.payments[-1]) == "https://shop.example/always"
+    assert counter.dialect.target(counter.payments[-1].recipient) == "https://shop.example/always"
 
 
 @pytest.mark.parametrize(("status", "until_2xx"), [(200, True), (204, True), (302, False), (404, False), (500, False)])

@@ -257,7 +257,7 @@ def test_a_later_debit_is_told_as_a_billing() -> None:
     debit = later_debit(counter)
     body = counter.dialect.confirmed(debit, Event("e", 2, "payment.succeeded", NOW))
 
-    call = counter.dialect.delivery(debit, Try("ntc_1", body, 1, NOW))
+    call = counter.dialect.delivery(debit.recipient, Try("ntc_1", body, 1, NOW))
 
     assert parse_qsl(call.query, keep_blank_values=True) == [
         ("shop", "2"),

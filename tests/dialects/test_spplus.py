@@ -1281,10 +1281,10 @@ def test_a_second_address_is_told_the_same_by_itself() -> None:
     body = dialect.confirmed(a_result(), an_event("payment.succeeded"))
     told = TOLD.format(etat="1")
 
-    first = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW, target=NOTIFY))
-    second = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW, target=SECOND))
+    first = dialect.delivery(a_result().recipient, Try("evt_1", body, 1, NOW, target=NOTIFY))
+    second = dialect.delivery(a_result().recipient, Try("evt_1", body, 1, NOW, target=SECOND))
 
-    assert dialect.copies(a_result()) == (SECOND,)
+    assert dialect.copies(a_result().recipient) == (SECOND,)
     assert first.url == f"{NOTIFY}?{body.decode()}"
     assert second.url == f"{SECOND}&{told}&hmac={sign('2' + run(dict(parse_qsl(told))))}"
 
@@ -1293,7 +1293,7 @@ def test_a_second_address_may_be_told_by_a_form() -> None:
     dialect = a_dialect(a_shop(urlcheck2=SECOND, method="POST"))
     body = dialect.confirmed(a_result(), an_event("payment.succeeded"))
 
-    call = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW, target=SECOND))
+    call = dialect.delivery(a_result().recipient, Try("evt_1", body, 1, NOW, target=SECOND))
 
     assert (call.method, call.url, call.body) == ("POST", SECOND, body)
 
@@ -1306,7 +1306,7 @@ def test_a_shop_with_a_second_address_alone_is_told_there() -> None:
 
 
 def test_an_address_of_yesterday_is_not_called_any_more() -> None:
-    call = a_dialect().delivery(a_result(), Try("evt_1", b"a=1&hmac=x", 1, NOW, target=SECOND))
+    call = a_dialect().delivery(a_result().recipient, Try("evt_1", b"a=1&hmac=x", 1, NOW, target=SECOND))
 
     assert call.url.startswith(NOTIFY)
 
@@ -1325,7 +1325,7 @@ def test_a_notice_is_a_get_with_everything_in_the_address() -> None:
     dialect = a_dialect()
     body = dialect.confirmed(a_result(), an_event("payment.succeeded"))
 
-    call = dialect.delivery(a_result(), Try("evt_1", body, 1, NOW))
+    call = dialect.delivery(a_result().recipient, Try("evt_1", body, 1, NOW))
 
     assert (call.method, call.url, call.body) == ("GET", f"{NOTIFY}?{body.decode()}", b"")
     assert (call.path, call.query) == ("/notify", body.decode())
@@ -1337,7 +1337,7 @@ def test_a_notice_may_be_a_form() -> None:
     result = replace(result, request=replace(result.request, notify_url=NOTIFY + "?shop=1"))
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    call = dialect.delivery(result, Try("evt_1", body, 1, NOW))
+    call = dialect.delivery(result.recipient, Try("evt_1", body, 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", NOTIFY + "?shop=1", body)
     assert call.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -1352,7 +1352,7 @@ def test_the_query_an_address_has_of_its_own_is_signed_if_the_shop_checks_it(own
 
     body = dialect.confirmed(result, an_event("payment.succeeded")).decode()
 
-    assert dialect.delivery(result, Try("evt_1", body.encode(), 1, NOW)).url == f"{NOTIFY}?shop=1&{body}"
+    assert dialect.delivery(result.recipient, Try("evt_1", body.encode(), 1, NOW)).url == f"{NOTIFY}?shop=1&{body}"
     assert body.rpartition("=")[2] == sign(own + run(dict(parse_qsl(TOLD.format(etat="1")))))
 
 
@@ -1361,10 +1361,10 @@ def test_without_an_address_nobody_is_told() -> None:
     result = a_result()
     result = replace(result, request=replace(result.request, notify_url=""))
 
-    assert dialect.target(result) == ""
+    assert dialect.target(result.recipient) == ""
     assert dialect.due(result, an_event("payment.succeeded")) is None
     with pytest.raises(DeliveryFailed):
-        dialect.delivery(result, Try("evt_1", b"", 1, NOW))
+        dialect.delivery(result.recipient, Try("evt_1", b"", 1, NOW))
 
 
 def test_a_merchant_that_left_the_book_is_told_nothing() -> None:

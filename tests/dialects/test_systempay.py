@@ -1331,14 +1331,14 @@ def test_the_address_is_the_forms_then_the_shops_then_the_merchants() -> None:
     )
     bare = form(url_check=...)
 
-    assert by_rule.target(a_result(dialect=by_rule)) == IPN
-    assert by_rule.target(a_result(bare, dialect=by_rule)) == "https://shop.example/t"
+    assert by_rule.target(a_result(dialect=by_rule).recipient) == IPN
+    assert by_rule.target(a_result(bare, dialect=by_rule).recipient) == "https://shop.example/t"
     plain = a_dialect({"notify_url": "https://shop.example/m"})
-    assert plain.target(a_result(bare, dialect=plain)) == "https://shop.example/m"
-    assert a_dialect().target(a_result(bare)) == ""
+    assert plain.target(a_result(bare, dialect=plain).recipient) == "https://shop.example/m"
+    assert a_dialect().target(a_result(bare).recipient) == ""
     assert a_dialect().due(a_result(bare), an_event("payment.succeeded")) is None
     with pytest.raises(DeliveryFailed) as caught:
-        a_dialect().delivery(a_result(bare), Try("evt_1", b"", 1, NOW))
+        a_dialect().delivery(a_result(bare).recipient, Try("evt_1", b"", 1, NOW))
     assert not caught.value.again
 
 
@@ -1346,8 +1346,8 @@ def test_a_repeat_says_so_and_is_signed_anew() -> None:
     dialect, result = a_dialect(), a_result()
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    first = dialect.delivery(result, Try("evt_1", body, 1, NOW))
-    second = dialect.delivery(result, Try("evt_1", body, 2, NOW))
+    first = dialect.delivery(result.recipient, Try("evt_1", body, 1, NOW))
+    second = dialect.delivery(result.recipient, Try("evt_1", body, 2, NOW))
 
     assert first.body == body
     assert (first.method, first.url, first.path) == ("POST", IPN, "/ipn")
@@ -1365,8 +1365,8 @@ def test_a_call_asked_for_by_hand_says_so_and_its_repeats_are_automatic(kind: st
     dialect, result = a_dialect(), a_result()
     body = dialect.confirmed(result, an_event(kind))
 
-    by_hand = told(dialect.delivery(result, Try("evt_1", body, 1, NOW, by_hand=True)).body)
-    after_it = told(dialect.delivery(result, Try("evt_1", body, 2, NOW, by_hand=True)).body)
+    by_hand = told(dialect.delivery(result.recipient, Try("evt_1", body, 1, NOW, by_hand=True)).body)
+    after_it = told(dialect.delivery(result.recipient, Try("evt_1", body, 2, NOW, by_hand=True)).body)
 
     assert [fields["vads_url_check_src"] for fields in (by_hand, after_it)] == ["BO", "RETRY"]
     assert by_hand["signature"] == by_hmac(joined(by_hand))
@@ -1377,7 +1377,7 @@ def test_a_call_by_hand_says_so_even_where_repeats_say_pay() -> None:
     dialect, result = a_dialect(retry_source="PAY"), a_result()
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    call = dialect.delivery(result, Try("evt_1", body, 1, NOW, by_hand=True))
+    call = dialect.delivery(result.recipient, Try("evt_1", body, 1, NOW, by_hand=True))
 
     assert told(call.body)["vads_url_check_src"] == "BO"
 
@@ -1386,7 +1386,7 @@ def test_a_shop_may_be_told_pay_each_time() -> None:
     dialect, result = a_dialect(retry_source="PAY"), a_result()
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    assert dialect.delivery(result, Try("evt_1", body, 3, NOW)).body == body
+    assert dialect.delivery(result.recipient, Try("evt_1", body, 3, NOW)).body == body
 
 
 def test_these_statuses_and_no_others_mean_received() -> None:
@@ -1490,7 +1490,7 @@ def test_a_shop_that_left_the_book_is_told_nothing() -> None:
     assert other.due(result, an_event("payment.succeeded")) is None
     assert other.returned(result, NOW) is None
     with pytest.raises(DeliveryFailed):
-        other.delivery(result, Try("evt_1", b"", 1, NOW))
+        other.delivery(result.recipient, Try("evt_1", b"", 1, NOW))
 
 
 # REST V4.
@@ -1639,7 +1639,7 @@ def test_the_notification_is_signed_with_the_password_and_the_return_with_the_hm
     assert brought["kr-hash-key"] == "sha256_hmac"
     assert brought["kr-hash"] == hmac.digest(b"hmackeyDEMO", brought["kr-answer"].encode(), "sha256").hex()
     assert (brought["kr-hash-algorithm"], brought["kr-answer-type"]) == ("sha256_hmac", "V4/Payment")
-    call = dialect.delivery(result, Try("evt_1", body, 2, NOW))
+    call = dialect.delivery(result.recipient, Try("evt_1", body, 2, NOW))
     assert (call.url, call.body) == (IPN, body)
 
 
@@ -1686,7 +1686,7 @@ def test_a_rest_notification_is_the_same_each_time() -> None:
     dialect, result = a_dialect(), rest_result()
     body = dialect.confirmed(result, an_event("payment.succeeded"))
 
-    assert dialect.delivery(result, Try("evt_1", body, 1, NOW, by_hand=True)).body == body
+    assert dialect.delivery(result.recipient, Try("evt_1", body, 1, NOW, by_hand=True)).body == body
 
 
 def test_rest_shops_are_told_ends_only() -> None:
@@ -1719,8 +1719,8 @@ def test_addresses_may_be_said_once_for_all_sites() -> None:
 
     first, second = form(url_check=...), form(url_check=..., site_id="87654321")
 
-    assert dialect.target(a_result(first, dialect=dialect)) == "https://shop.example/all"
-    assert dialect.target(a_result(second, dialect=dialect)) == "https://shop.example/own"
+    assert dialect.target(a_result(first, dialect=dialect).recipient) == "https://shop.example/all"
+    assert dialect.target(a_result(second, dialect=dialect).recipient) == "https://shop.example/own"
 
 
 @pytest.mark.parametrize(

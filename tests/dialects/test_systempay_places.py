@@ -94,7 +94,7 @@ def test_what_the_confirmation_channel_would_not_call_is_refused_at_once(sent: s
 def test_this_machine_is_called_where_the_server_allows_it(sent: str) -> None:
     closed = a_dialect(house=replace(HOUSE, loopback_allowed=False))
 
-    assert a_dialect().target(a_result(form(url_check=sent))) == sent
+    assert a_dialect().target(a_result(form(url_check=sent)).recipient) == sent
     assert faults(form(url_check=sent), closed) == {"url_check": "33"}
 
 
@@ -110,9 +110,9 @@ def test_a_notification_is_called_as_it_was_checked_and_without_a_fragment(
 ) -> None:
     dialect, result = a_dialect(), a_result(form(url_check=sent))
 
-    call = dialect.delivery(result, Try("evt_1", b"a=1", 1, NOW))
+    call = dialect.delivery(result.recipient, Try("evt_1", b"a=1", 1, NOW))
 
-    assert (dialect.target(result), call.url, result.request.notify_url) == (called, called, called)
+    assert (dialect.target(result.recipient), call.url, result.request.notify_url) == (called, called, called)
     assert (call.path, call.query) == (path, query)
 
 

@@ -494,7 +494,7 @@ def test_upper_case_names_can_be_added() -> None:
 
 
 def test_a_notification_is_posted_as_a_form_to_the_address_of_the_request() -> None:
-    call = dialect().delivery(result(), Try("evt_1", b"a=1", 1, NOW))
+    call = dialect().delivery(result().recipient, Try("evt_1", b"a=1", 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/retour?idretour=3", b"a=1")
     assert (call.path, call.query) == ("/retour", "idretour=3")
@@ -507,7 +507,7 @@ def test_headers_beside_the_form_prove_it() -> None:
 
     for protocol in ({"numcli": REGIE}, {"numcli": REGIE, "notify": "query"}):
         spoken = dialect(merchant(protocol=protocol), house=replace(HOUSE, sign=sign))
-        call = spoken.delivery(result(), Try("evt_1", b"a=1", 1, NOW))
+        call = spoken.delivery(result().recipient, Try("evt_1", b"a=1", 1, NOW))
         assert call.headers["webhook-signature"] == "sistec evt_1 a=1"
 
 
@@ -515,7 +515,7 @@ def test_headers_beside_the_form_prove_it() -> None:
 def test_a_client_may_read_the_query_instead(place: str, body: bytes) -> None:
     spoken = dialect(merchant(protocol={"numcli": REGIE, "notify": place}))
 
-    call = spoken.delivery(result(), Try("evt_1", b"a=1", 1, NOW))
+    call = spoken.delivery(result().recipient, Try("evt_1", b"a=1", 1, NOW))
 
     assert (call.method, call.url, call.body) == ("POST", "http://127.0.0.1:8001/retour?idretour=3&a=1", body)
     assert call.query == "idretour=3&a=1"
@@ -530,7 +530,7 @@ def test_a_query_longer_than_an_address_may_be_is_told_all_the_same() -> None:
     told = result(query=with_(**widest))
     body = spoken.confirmed(told, event("payment.succeeded"))
 
-    call = spoken.delivery(told, Try("evt_1", body, 1, NOW))
+    call = spoken.delivery(told.recipient, Try("evt_1", body, 1, NOW))
 
     assert len(call.url) > 1024
     assert call.url == f"{widest['urlcl']}?{body.decode()}"
@@ -540,10 +540,10 @@ def test_a_query_longer_than_an_address_may_be_is_told_all_the_same() -> None:
 def test_the_book_knows_an_address_the_request_does_not_give() -> None:
     told = result(query=without("urlcl"))
 
-    assert dialect(merchant(notify_url="https://ville.fr/tipi")).target(told) == "https://ville.fr/tipi"
-    assert dialect().target(told) == ""
+    assert dialect(merchant(notify_url="https://ville.fr/tipi")).target(told.recipient) == "https://ville.fr/tipi"
+    assert dialect().target(told.recipient) == ""
     with pytest.raises(DeliveryFailed) as caught:
-        dialect().delivery(told, Try("evt_1", b"a=1", 1, NOW))
+        dialect().delivery(told.recipient, Try("evt_1", b"a=1", 1, NOW))
     assert not caught.value.again
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from gateway.channels import Channel, Notice
+from gateway.channels import Channel, Confirmation, Letter
 from gateway.core.errors import DeliveryFailed
 from gateway.dialects import Dialect, Try
 from tests.simulation.stage import Stage
@@ -37,21 +38,22 @@ class Post:
     deliveries: list[Delivery] = field(default_factory=list)
     codes: dict[str, list[str]] = field(default_factory=dict)
 
-    def channels(self) -> dict[str, Channel]:
+    def channels(self) -> dict[str, Channel[Any]]:
         """Make the channels that carry no codes."""
         return {
             "confirmation": _Portal(self),
             **{name: _Mailbox(name, self) for name in ("payer_mail", "merchant_mail", "alarm_mail")},
         }
 
-    def phone(self) -> Channel:
+    def phone(self) -> Channel[Letter]:
         """Make the channel of codes."""
         return _Phone(self)
 
-    def arrive(self, notice: Notice, body: bytes, *, is_taken: bool) -> None:
+    def arrive(self, notice: Confirmation | Letter, body: bytes, *, is_taken: bool) -> None:
         """Write an arrival down."""
         digest = hashlib.sha256(body).hexdigest()[:16]
-        self.deliveries.append(Delivery(notice.channel, notice.target, notice.id, notice.result.id, digest, is_taken))
+        payment = notice.recipient.payment if isinstance(notice, Confirmation) else notice.result.id
+        self.deliveries.append(Delivery(notice.channel, notice.target, notice.id, payment, digest, is_taken))
 
     def fate(self) -> str:
         """Draw what becomes of one delivery; empty when all goes well."""
@@ -65,11 +67,11 @@ class _Portal:
     post: Post
     name: str = "confirmation"
 
-    def deliver(self, notice: Notice, now: datetime) -> str:
+    def deliver(self, notice: Confirmation, now: datetime) -> str:
         post = self.post
         post.boundary()
-        dialect = post.dialects[notice.result.dialect]
-        call = dialect.delivery(notice.result, Try(notice.id, notice.body, notice.tries, now, notice.by_hand))
+        dialect = post.dialects[notice.recipient.dialect]
+        call = dialect.delivery(notice.recipient, Try(notice.id, notice.body, notice.tries, now, notice.by_hand))
         fate = post.fate()
         status = post.chance.choice(_ANSWERS) if fate == "answer" else 204
         if fate == "late":
@@ -94,7 +96,7 @@ class _Mailbox:
     name: str
     post: Post
 
-    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+    def deliver(self, notice: Letter, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
         self.post.boundary()
         fate = self.post.fate()
         if fate in ("", "unheard"):
@@ -109,7 +111,7 @@ class _Phone:
     post: Post
     name: str = "sms"
 
-    def deliver(self, notice: Notice, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
+    def deliver(self, notice: Letter, now: datetime) -> None:  # noqa: ARG002 - the contract gives the instant
         self.post.boundary()
         if self.post.fate() in ("refused", "silent"):
             raise DeliveryFailed("no network")

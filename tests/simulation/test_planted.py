@@ -13,7 +13,7 @@ from gateway.acquirers.book import Entry, Message, Page
 from gateway.checkout.settling import Settling
 from gateway.core.errors import AcquirerUnreachable
 from gateway.core.money import Money
-from gateway.core.payment import PaymentResult
+from gateway.core.payment import Recipient
 from gateway.delivering import Deliverer
 from gateway.dialects import HttpCall, Try
 from gateway.dialects.native import NativeDialect
@@ -116,8 +116,8 @@ def delivered_out_of_order(patch: pytest.MonkeyPatch) -> None:
 def body_made_anew(patch: pytest.MonkeyPatch) -> None:
     real = NativeDialect.delivery
 
-    def delivery(self: NativeDialect, result: PaymentResult, this: Try) -> HttpCall:
-        return real(self, result, replace(this, body=this.body + f" {this.number}".encode()))
+    def delivery(self: NativeDialect, to: Recipient, this: Try) -> HttpCall:
+        return real(self, to, replace(this, body=this.body + f" {this.number}".encode()))
 
     patch.setattr(NativeDialect, "delivery", delivery)
 

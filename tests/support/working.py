@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from gateway.channels import Channel
 from gateway.checkout import Checkout
@@ -15,7 +16,7 @@ CHANNELS = ("confirmation", "payer_mail", "merchant_mail", "alarm_mail", "sms")
 
 
 @contextmanager
-def working(parts: Parts, channel: Channel, checkout: Checkout | None = None) -> Iterator[None]:
+def working(parts: Parts, channel: Channel[Any], checkout: Checkout | None = None) -> Iterator[None]:
     """Run a worker that delivers everything by ``channel``; it is stopped as an operator stops it."""
     bell = Bell(parts.store.engine, parts.settings.var / "wake")
     channels = dict.fromkeys(CHANNELS, channel)

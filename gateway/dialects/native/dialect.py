@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from gateway import __version__
 from gateway.core.errors import BadRequest, DeliveryFailed, GatewayError, NotFound
 from gateway.core.money import Money
-from gateway.core.payment import Event, Mode, PaymentResult
+from gateway.core.payment import Event, Mode, PaymentResult, Recipient
 from gateway.core.signing import ConfirmationKeys, sign_webhook
 from gateway.dialects import (
     About,
@@ -174,12 +174,12 @@ class NativeDialect:
         """Tell the end of a payment, and refunds, at once."""
         return event.at if event.type in TOLD else None
 
-    def target(self, result: PaymentResult) -> str:
+    def target(self, to: Recipient) -> str:
         """Give the request's own address, or the merchant's."""
-        merchant = self._merchants.get(result.request.merchant)
-        return result.request.notify_url or (merchant.notify_url if merchant else "")
+        merchant = self._merchants.get(to.merchant)
+        return to.notify_url or (merchant.notify_url if merchant else "")
 
-    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+    def copies(self, to: Recipient) -> tuple[str, ...]:  # noqa: ARG002
         """Tell nobody else."""
         return ()
 
@@ -205,18 +205,18 @@ class NativeDialect:
         notice = {"type": event.type, "timestamp": event.at, "data": payment_view(result)}
         return NoticeView.model_validate(notice).model_dump_json().encode()
 
-    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+    def delivery(self, to: Recipient, this: Try) -> HttpCall:
         """Wrap a confirmation for one try, signed at its moment by every key in use.
 
         Raises :class:`DeliveryFailed`, for good, when neither the request nor the merchant names a usable address.
         """
-        url = self.target(result)
+        url = self.target(to)
         try:
             address = parse_address(url)
         except ValueError as error:
             raise DeliveryFailed("the merchant gave no usable address", again=False) from error
         headers = {"content-type": "application/json", "user-agent": f"Guichet/{__version__}"}
-        signed = self.sign_notice(result.request.merchant, this)
+        signed = self.sign_notice(to.merchant, this)
         return HttpCall("POST", address.path, address.query, {**headers, **signed}, this.body)
 
     def sign_notice(self, merchant: str, this: Try) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from gateway.core.card_guard import holds_card_number
 from gateway.core.errors import AcquirerUnreachable, BadRequest, GatewayError, NotAuthentic, NotFound, RequestConflict
-from gateway.core.payment import Event, PaymentResult
+from gateway.core.payment import Event, PaymentResult, Recipient
 from gateway.core.states import AttemptStatus, Status
 from gateway.dialects import (
     About,
@@ -172,18 +172,18 @@ class PaylineDialect:
         """Give the parameters of the notification."""
         return notices.body(result, self._house.zone)
 
-    def target(self, result: PaymentResult) -> str:
+    def target(self, to: Recipient) -> str:
         """Give the request's own address, or the merchant's, which took its place when the payment was opened."""
-        return result.request.notify_url
+        return to.notify_url
 
-    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+    def copies(self, to: Recipient) -> tuple[str, ...]:  # noqa: ARG002
         """Tell nobody else."""
         return ()
 
-    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+    def delivery(self, to: Recipient, this: Try) -> HttpCall:
         """Make the GET of one try."""
-        account = self._accounts.get(result.request.merchant)
-        return notices.call(result, this.body, account.terms.notice_key if account else None, this.at)
+        account = self._accounts.get(to.merchant)
+        return notices.call(to, this.body, account.terms.notice_key if account else None, this.at)
 
     def received(self, status: int, body: bytes) -> bool:  # noqa: ARG002 - merchants answer OK, {} or a whole page
         """Take any 2xx for "I have it", unless only the merchant's own question ends the notifications."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from gateway import __version__
 from gateway.core.errors import DeliveryFailed
-from gateway.core.payment import PaymentResult
+from gateway.core.payment import PaymentResult, Recipient
 from gateway.dialects import HttpCall
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.payline import urls
@@ -40,7 +40,7 @@ def body(result: PaymentResult, zone: ZoneInfo) -> bytes:
     return urlencode(told).encode()
 
 
-def call(result: PaymentResult, told: bytes, key: str | None, now: datetime) -> HttpCall:
+def call(to: Recipient, told: bytes, key: str | None, now: datetime) -> HttpCall:
     """Make the call of one try.
 
     :param told: what :func:`body` gave
@@ -54,7 +54,7 @@ def call(result: PaymentResult, told: bytes, key: str | None, now: datetime) -> 
         seconds = str(int(now.timestamp()))
         signed = dict(pairs).get("token") or dict(pairs).get("transactionId", "")
         pairs += [("ts", seconds), ("sig", sign(key, signed, seconds))]
-    url = urls.extended(result.request.notify_url.partition("#")[0], *pairs)
+    url = urls.extended(to.notify_url.partition("#")[0], *pairs)
     try:
         address = parse_address(url)
     except ValueError as error:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from gateway import __version__
 from gateway.core.errors import DeliveryFailed, GatewayError, NotFound
-from gateway.core.payment import Event, PaymentResult
+from gateway.core.payment import Event, PaymentResult, Recipient
 from gateway.dialects import About, Command, Departure, ErrorPage, Find, House, HttpCall, HttpReply, Open, Say, Try
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.schedule import after
@@ -92,12 +92,12 @@ class SpplusDialect:
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:  # noqa: ARG002
         """Send the payer back to ``okURL`` or ``badURL``, ``urlretour``, or the shop's own address."""
-        shop = self._shops.of(result)
+        shop = self._shops.of(result.recipient)
         return notices.departure(result, shop) if shop else None
 
     def due(self, result: PaymentResult, event: Event) -> datetime | None:
         """Tell each state at once; a shop may have asked for fewer."""
-        is_heard = self.target(result) or self.copies(result)
+        is_heard = self.target(result.recipient) or self.copies(result.recipient)
         return event.at if is_heard and self._etat(result, event) else None
 
     def confirmed(self, result: PaymentResult, event: Event) -> bytes:
@@ -105,29 +105,29 @@ class SpplusDialect:
 
         Raises :class:`ValueError` for an event the shop is not told of.
         """
-        shop, etat = self._shops.of(result), self._etat(result, event)
+        shop, etat = self._shops.of(result.recipient), self._etat(result, event)
         if shop is None or not etat:
             raise ValueError("this shop is not told of such an event")
-        own_query = self.target(result).partition("?")[2] if shop.protocol.method == "GET" else ""
+        own_query = self.target(result.recipient).partition("?")[2] if shop.protocol.method == "GET" else ""
         return notices.told(result, etat, shop, own_query=own_query).encode("ascii")
 
-    def target(self, result: PaymentResult) -> str:
+    def target(self, to: Recipient) -> str:
         """Give the shop's ``urlcheck``, as it was when the payment was opened."""
-        shop = self._shops.of(result)
-        return result.request.notify_url or (shop.urlcheck if shop else "")
+        shop = self._shops.of(to)
+        return to.notify_url or (shop.urlcheck if shop else "")
 
-    def copies(self, result: PaymentResult) -> tuple[str, ...]:
+    def copies(self, to: Recipient) -> tuple[str, ...]:
         """Give the shop's ``urlcheck2``: a second notice of everything, with the same facts."""
-        shop = self._shops.of(result)
+        shop = self._shops.of(to)
         return (shop.protocol.urlcheck2,) if shop and shop.protocol.urlcheck2 else ()
 
-    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+    def delivery(self, to: Recipient, this: Try) -> HttpCall:
         """Wrap a notice: a GET with everything in the address, or the same as a form.
 
         Raises :class:`DeliveryFailed`, for good, when there is no usable address.
         """
-        shop, is_copy = self._shops.of(result), this.target in self.copies(result)
-        url = this.target if is_copy else self.target(result)
+        shop, is_copy = self._shops.of(to), this.target in self.copies(to)
+        url = this.target if is_copy else self.target(to)
         try:
             address = parse_address(url)
         except ValueError as error:
@@ -159,5 +159,5 @@ class SpplusDialect:
         return f"etat={etat}" if etat else ""
 
     def _etat(self, result: PaymentResult, event: Event) -> str:
-        shop = self._shops.of(result)
+        shop = self._shops.of(result.recipient)
         return notices.etat_of_event(result, event, shop) if shop else ""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.core.errors import SettingsError
-from gateway.core.payment import Mode, PaymentResult
+from gateway.core.payment import Mode, Recipient
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.book import Table, read_protocol
 from gateway.dialects.spplus.key import MerchantKey
@@ -152,9 +152,9 @@ class Shops:
         found = exact or candidates
         return found[0] if len(found) == 1 else None
 
-    def of(self, result: PaymentResult) -> Shop | None:
+    def of(self, to: Recipient) -> Shop | None:
         """Find the shop of a payment; the book may have lost it since."""
-        return self._shops.get(result.request.merchant)
+        return self._shops.get(to.merchant)
 
     def by_merchant(self, merchant: str) -> Shop | None:
         """Find the shop of a merchant."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from urllib.parse import urlencode, urlsplit
 
 from gateway.core.errors import BadRequest, DeliveryFailed, GatewayError, NotFound, StoreBusy
-from gateway.core.payment import Event, PaymentResult
+from gateway.core.payment import Event, PaymentResult, Recipient
 from gateway.core.states import REFUSED
 from gateway.dialects import (
     About,
@@ -129,13 +129,13 @@ class SystempayDialect:
 
     def returned(self, result: PaymentResult, now: datetime) -> Departure | None:
         """Send the payer to the address of the outcome, with what ``vads_return_mode`` says; plainly while it is open."""
-        shop = self._shops.of(result)
+        shop = self._shops.of(result.recipient)
         return way_back(result, shop, now) if shop else None
 
     def due(self, result: PaymentResult, event: Event) -> datetime | None:
         """Tell at once what the shop's rules want told; REST V4 shops are told ends only."""
-        shop = self._shops.of(result)
-        if shop is None or not self.target(result):
+        shop = self._shops.of(result.recipient)
+        if shop is None or not self.target(result.recipient):
             return None
         rules, is_form = shop.terms.rules, result.request.wire["api"] == "form"
         if event.type in TRIES:
@@ -158,7 +158,7 @@ class SystempayDialect:
 
         Raises :class:`ValueError` for an event that tells no outcome, or a shop that has left the book.
         """
-        shop = self._shops.of(result)
+        shop = self._shops.of(result.recipient)
         if shop is None:
             raise ValueError("the shop of this payment is no longer in the book")
         if shop.site.rest is None or result.request.wire["api"] == "form":
@@ -168,34 +168,34 @@ class SystempayDialect:
             raise ValueError(f"{event.type} tells no outcome")
         return urlencode(krypton.notified(result, outcome, shop.site.rest, event.at)).encode("ascii")
 
-    def target(self, result: PaymentResult) -> str:
+    def target(self, to: Recipient) -> str:
         """Give the address of the form or call, else the shop's rule of today."""
-        wire, shop = result.request.wire, self._shops.of(result)
+        wire, shop = to.wire, self._shops.of(to)
         own = json.loads(wire["fields"]).get("vads_url_check", "") if wire.get("api") == "form" else ""
         if own or shop is None:
             return parse_place(own).called if own else ""
-        return shop.url_check(mode_of(result)) if wire["api"] == "form" else result.request.notify_url
+        return shop.url_check(mode_of(to)) if wire["api"] == "form" else to.notify_url
 
-    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+    def copies(self, to: Recipient) -> tuple[str, ...]:  # noqa: ARG002
         """Tell nobody else."""
         return ()
 
-    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+    def delivery(self, to: Recipient, this: Try) -> HttpCall:
         """Wrap a notification for one call; a repeated one says so, and is signed anew.
 
         Raises :class:`DeliveryFailed`, for good, without a usable address.
         """
         try:
-            url = parse_place(self.target(result)).called
+            url = parse_place(self.target(to)).called
         except ValueError as error:
             raise DeliveryFailed("the shop gave no usable address", again=False) from error
-        shop = self._shops.of(result)
+        shop = self._shops.of(to)
         if shop is None:
             raise DeliveryFailed("the shop of this payment is no longer in the book", again=False)
         body, source = this.body, _source(this, shop)
         # Nothing in ``kr-answer`` says what caused a call: a REST notification is the same each time.
-        if source and result.request.wire["api"] == "form":
-            body = notice.again(body, shop, mode_of(result), source)
+        if source and to.wire["api"] == "form":
+            body = notice.again(body, shop, mode_of(to), source)
         headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "accept": "*/*"}
         parts = urlsplit(url)
         return HttpCall("POST", parts.path or "/", parts.query, headers, body, url)

@@ -48,7 +48,7 @@ def notice_body(result: PaymentResult, event: Event, shop: Shop) -> bytes:
     fields = outcome_fields(result, outcome, operation)
     # A later instalment is authorised on its day, by nobody's form.
     usual = "BATCH_AUTO" if result.parent else "PAY"
-    return _closed(fields, shop, mode_of(result), _SOURCES.get(event.type, usual))
+    return _closed(fields, shop, mode_of(result.recipient), _SOURCES.get(event.type, usual))
 
 
 # ``vads_url_check_src`` of what the form itself did not bring about.
@@ -118,7 +118,7 @@ def _money(result: PaymentResult, outcome: Outcome, said: Mapping[str, str], tol
         "card_brand": BRANDS.get(attempt.scheme, "") if attempt else "",
         "card_number": masked_number(attempt),
         "payment_certificate": certificate if outcome.is_accepted else "",
-        "ctx_mode": mode_of(result),
+        "ctx_mode": mode_of(result.recipient),
         "currency": number,
         "effective_amount": str(told.cents) if is_ended else "",
         "effective_currency": number if is_ended else "",

@@ -31,7 +31,7 @@ def way_back(result: PaymentResult, shop: Shop, now: datetime) -> Departure | No
     told: tuple[tuple[str, str], ...] = ()
     if outcome is not None and said.get("vads_return_mode") in ("GET", "POST"):
         fields = notice.outcome_fields(result, outcome)
-        told = tuple(notice.with_signature(fields, shop, mode_of(result)).items())
+        told = tuple(notice.with_signature(fields, shop, mode_of(result.recipient)).items())
     return _departure(parse_place(url), told, said, outcome)
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from gateway.core.errors import SettingsError
-from gateway.core.payment import Mode, PaymentResult
+from gateway.core.payment import Mode, Recipient
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.book import Table, read_protocol
 from gateway.dialects.systempay.signature import Algorithm
@@ -177,11 +177,11 @@ class Shops:
         """Give the shop of a site number, if there is one."""
         return self._shops.get(site_id)
 
-    def of(self, result: PaymentResult) -> Shop | None:
+    def of(self, to: Recipient) -> Shop | None:
         """Give the shop a payment was opened by; ``None`` once it has left the book, or lost the key it signed with."""
-        wire = result.request.wire
+        wire = to.wire
         shop = self._shops.get(wire.get("site", ""))
-        if shop is None or shop.merchant.id != result.request.merchant:
+        if shop is None or shop.merchant.id != to.merchant:
             return None
         is_usable = shop.site.rest is not None if wire.get("api") == "rest" else wire.get("mode", "") in shop.site.keys
         return shop if is_usable else None
@@ -204,6 +204,6 @@ def _fault(merchant: Merchant, place: str, text: str) -> str:
     return f"merchants.{merchant.id}.protocol.{place}: {text}".replace("protocol.: ", "protocol: ")
 
 
-def mode_of(result: PaymentResult) -> CtxMode:
+def mode_of(to: Recipient) -> CtxMode:
     """Give the mode a payment was asked in; its key signs all that is told of it."""
-    return "TEST" if result.request.wire["mode"] == "TEST" else "PRODUCTION"
+    return "TEST" if to.wire["mode"] == "TEST" else "PRODUCTION"

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from gateway import __version__
 from gateway.core.errors import DeliveryFailed, NotFound
-from gateway.core.payment import PaymentResult
+from gateway.core.payment import PaymentResult, Recipient
 from gateway.dialects import Find, House, HttpCall, HttpReply, Try
 from gateway.dialects.addresses import parse_address
 from gateway.dialects.schedule import after
@@ -68,23 +68,23 @@ class Notifying(Generic[T]):
         """Refuse: neither variant lists payments."""
         raise NotFound("this protocol lists no payments")
 
-    def target(self, result: PaymentResult) -> str:
+    def target(self, to: Recipient) -> str:
         """Give the address of the request, or the book's when the request gave none."""
-        client = self._clients.of(result.request.merchant)
-        return result.request.notify_url or (client.merchant.notify_url if client else "")
+        client = self._clients.of(to.merchant)
+        return to.notify_url or (client.merchant.notify_url if client else "")
 
-    def copies(self, result: PaymentResult) -> tuple[str, ...]:  # noqa: ARG002
+    def copies(self, to: Recipient) -> tuple[str, ...]:  # noqa: ARG002
         """Tell nobody else."""
         return ()
 
-    def delivery(self, result: PaymentResult, this: Try) -> HttpCall:
+    def delivery(self, to: Recipient, this: Try) -> HttpCall:
         """Post the form, in the body or the query as the client's terms say.
 
         Raises :class:`DeliveryFailed`, for good, when there is no usable address.
         """
-        client = self._clients.of(result.request.merchant)
+        client = self._clients.of(to.merchant)
         place = client.terms.notify if client else "body"
-        url = self.target(result)
+        url = self.target(to)
         # The client's own address is held to the rules for addresses; what is told behind it may be longer than they allow.
         try:
             address = parse_address(url)
@@ -93,7 +93,7 @@ class Notifying(Generic[T]):
         if place != "body":
             url = joined(url, this.body.decode("ascii"))
         headers = {"content-type": FORM, "user-agent": f"Guichet/{__version__}"}
-        headers |= self._house.sign(result.request.merchant, this)
+        headers |= self._house.sign(to.merchant, this)
         body = b"" if place == "query" else this.body
         return HttpCall("POST", address.path, url.partition("?")[2], headers, body, url)
 
