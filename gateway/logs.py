@@ -20,8 +20,9 @@ _FIELDS = frozenset(
         "payment", "pid", "port", "program", "reason", "reference", "refund", "seconds", "status", "tries",
     }
 )  # fmt: skip
-# Our own ids are matched first and left alone: one in some hundreds holds digits enough, and a right check digit.
-_CARD_LIKE = re.compile(r"\b[a-z]{3}_[0-9a-f]{24}\b|(?<!\d)\d(?:[ .-]?\d){11,18}(?!\d)")
+# Our own ids and the chain's newest link are matched first and left alone: one link in a hundred holds digits enough, and a
+# right check digit.
+_CARD_LIKE = re.compile(r"(?P<ours>\b(?:[a-z]{3}_[0-9a-f]{24}|[0-9a-f]{64})\b)|(?<!\d)\d(?:[ .-]?\d){11,18}(?!\d)")
 # How the lines begin in which gunicorn quotes a request.
 _QUOTING = ("Invalid request", "Error handling request")
 
@@ -99,7 +100,7 @@ def _scrub(line: dict[str, object]) -> dict[str, object]:
 
 
 def _mask(match: re.Match[str]) -> str:
-    if not match[0][0].isdecimal():
+    if match["ours"]:
         return match[0]
     digits = re.sub(r"\D", "", match[0])
     return f"[card ****{digits[-4:]}]" if luhn_valid(digits) else match[0]

@@ -147,6 +147,17 @@ class TestCards:
         (line,) = lines(output)
         assert (line["payment"], line["reason"]) == ("pay_4242424242424242abcdef01", "pay_[card ****4242]")
 
+    @pytest.mark.parametrize("begin", ["", "a"])
+    def test_the_chains_newest_link_stays_readable_whatever_its_digits(self, output: io.StringIO, begin: str) -> None:
+        link = f"{begin}4242424242424242".ljust(64, "c")
+        log.info("audit chain anchored", extra={"reference": link, "reason": link[:-1]})
+
+        (line,) = lines(output)
+        assert (line["reference"], line["reason"]) == (
+            link,
+            f"{begin}[card ****4242]".ljust(len(link) - 1 - 16 + 15, "c"),
+        )
+
     def test_each_such_line_is_an_error_and_counted_by_who_wrote_it(self, output: io.StringIO) -> None:
         before = scrubbed_by("gateway.test")
 
