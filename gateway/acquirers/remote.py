@@ -175,7 +175,7 @@ class RemoteAcquirer:
             raise AcquirerUnreachable(f"{verb}: {type(error).__name__}") from None
         if said.status == 409:
             _read(verb, ContradictionReply, said.body)
-            log.error("the acquirer knows an operation id for something else", extra={"verb": verb})
+            log.error("the acquirer knows an operation id for something else", extra={"reason": verb})
             raise AcquirerContradicts(f"{verb}: the acquirer knows this operation id for something else")
         if said.status != 200 and (verb, said.status) != ("enrol", 422):
             raise AcquirerUnreachable(f"{verb}: HTTP {said.status}")
