@@ -102,7 +102,7 @@ def pay_through(rig: Rig, payers: list[Stubborn], fault: "Fault") -> Seen:
         rig.healed_at = time.time()
         for future in paying:
             future.result()
-    return {"ready": ready, "back_seconds": back, "waiting": waiting}
+    return {"ready": ready, "back_seconds": round(back, 2), "waiting": waiting}
 
 
 def is_bad(status: int, body: str) -> bool:

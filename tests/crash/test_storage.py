@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from gateway.parts import Parts
 from tests.crash.disk import BACK_SECONDS, Seen, Trial
@@ -55,7 +56,7 @@ def test_a_failing_disk_loses_no_payment(
         "home": str(home), "place": str(place), "database_url": database_url, "fault": fault, "payments": PAYMENTS,
     })  # fmt: skip
 
-    engine = database_url.partition(":")[0]
+    engine = make_url(database_url).get_backend_name()
     record(f"storage: {fault}, {engine}", payments=PAYMENTS, violations=0, back_seconds=seen["back_seconds"])
     assert seen["findings"] == []
     assert seen["waiting"]
