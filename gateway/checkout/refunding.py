@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _SWEEP_LEASE = timedelta(seconds=60)
 # A sweep gives the word back after this long; what is still due is due at the next one.
 _SWEEP_SECONDS_MAX = 30
+# Nobody waits for so long; who seems to was written down before the clock was set back.
+_PATIENCE_MAX = timedelta(hours=5)
 
 
 class Refunding:
@@ -229,7 +231,7 @@ class Refunding:
         """Ask again for the refunds whose answer is missing; returns how many were looked at."""
         now = self._desk.now()
         with self._desk.store.reading() as tx:
-            due = tx.refunds.due(now, 100)
+            due = tx.refunds.due(now, 100) + tx.refunds.stranded(now + _PATIENCE_MAX, 100)
         for refund in due:
             # A bank that is silent keeps each of them waiting, and every authorisation that is in doubt behind them.
             if self._desk.now() > now + timedelta(seconds=_SWEEP_SECONDS_MAX):

@@ -30,8 +30,10 @@ _REVERSALS_MAX = 16
 _REVERSAL_WAIT_MAX_SECONDS = 4 * 3600
 # A sweep gives the word back after this long; what is still due is due at the next one.
 _SWEEP_SECONDS_MAX = 30
-# No doubt waits for more than a minute, and the clocks of two machines do not differ by so much.
-_DOUBT_MAX = timedelta(minutes=15)
+# No doubt waits for more than a minute, no reversal for more than four hours; nor do the clocks of two machines differ by
+# so much. What waits longer was written down before the clock was set back.
+_DOUBTS = (timedelta(minutes=15), (AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN))
+_TRIES = (timedelta(hours=5), (AttemptStatus.REVERSING, AttemptStatus.CAPTURE_ERROR))
 _BATCH = 100
 # What waits for a paused endpoint is given up when its own last try would have been over: 12 tries take 75 h 37 min.
 _PAUSE_MAX = timedelta(hours=76)
@@ -74,7 +76,8 @@ class Sweeping:
         }
         with self._desk.store.reading() as tx:
             due = tx.attempts.due(self._desk.now(), _BATCH)
-            due += tx.attempts.stranded(self._desk.now() + _DOUBT_MAX, _BATCH)
+            for longest, statuses in (_DOUBTS, _TRIES):
+                due += tx.attempts.stranded(self._desk.now() + longest, _BATCH, statuses)
         until = self._desk.now() + timedelta(seconds=_SWEEP_SECONDS_MAX)
         for attempt in due:
             if self._desk.now() > until:

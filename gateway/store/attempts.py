@@ -1,6 +1,6 @@
 """Attempts: card submissions, their challenge, their messages to the acquirer, and the ledger of what moved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -143,11 +143,12 @@ class Attempts:
         asked = select(t.attempt).where(t.attempt.c.next_at <= now).order_by(t.attempt.c.next_at).limit(limit)
         return list(self._db.execute(asked))
 
-    def stranded(self, later: datetime, limit: int) -> list[AttemptRow]:
-        """Find the doubts that nobody would look at until ``later``: no such wait is planned, so the clock was set back."""
+    def stranded(self, later: datetime, limit: int, statuses: Collection[AttemptStatus]) -> list[AttemptRow]:
+        """Find what nobody would look at until ``later``: where no such wait is planned, the clock was set back."""
         a = t.attempt.c
-        doubtful = t.among(a.status, (AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN))
-        return list(self._db.execute(select(t.attempt).where(a.next_at > later, doubtful).limit(limit)))
+        return list(
+            self._db.execute(select(t.attempt).where(a.next_at > later, t.among(a.status, statuses)).limit(limit))
+        )
 
     def claim(self, row: AttemptRow, until: datetime) -> bool:
         """Take a due attempt for oneself until ``until``; false when another sweeper was faster."""

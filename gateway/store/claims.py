@@ -24,9 +24,12 @@ from gateway.store.types import UtcDateTime
 # Each lane has room of its own, given to the places that wait longest; a backlog for one place takes no room from another.
 # What there is no room for is not looked at. A portal may have an address for each payment, none of which ever fails often
 # enough to be paused: so a host where `others` are under way takes no more of the last `others` of the room.
+#
+# What was promised by a clock that was set back since is due now, not when that time comes by again.
 _CLAIM = """
 WITH waiting AS (
-  SELECT id, channel, endpoint, next_at, by_hand AND tries = 0 AS is_asked_for, coalesce(lease_until > :now, false) AS is_held,
+  SELECT id, channel, endpoint, CASE WHEN tries = 0 AND created_at > :now THEN :now ELSE next_at END AS next_at,
+    by_hand AND tries = 0 AS is_asked_for, coalesce(lease_until > :now, false) AS is_held,
     coalesce(nullif(endpoint, ''), target) AS place, substr(endpoint, 1, 7 + {find}(substr(endpoint || '/', 9), '/')) AS host,
     CASE channel WHEN 'sms' THEN 'codes' WHEN 'confirmation' THEN 'confirmations' ELSE 'mails' END AS lane,
     seq > min(seq) OVER (PARTITION BY payment_id, channel, target) AS follows

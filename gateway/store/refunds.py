@@ -76,6 +76,10 @@ class Refunds:
         """Find the refunds whose answer is still missing."""
         return list(self._db.execute(select(t.refund).where(t.refund.c.next_at <= now).limit(limit)))
 
+    def stranded(self, later: datetime, limit: int) -> list[Row[Any]]:
+        """Find the refunds that nobody would ask for until ``later``: no such wait is planned, so the clock was set back."""
+        return list(self._db.execute(select(t.refund).where(t.refund.c.next_at > later).limit(limit)))
+
     def claim(self, row: Row[Any], until: datetime) -> bool:
         """Take a due refund for oneself; false when another sweeper was faster."""
         r = t.refund

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.acquirers import Answer
 from gateway.acquirers.simulator import Simulator
-from gateway.core.errors import GatewayError
+from gateway.core.errors import AcquirerUnreachable, GatewayError
 from gateway.core.payment import PaymentResult
 from gateway.core.states import AttemptStatus, Status
+from gateway.dialects import Refund, Signed, Which
 from gateway.parts import Parts
-from tests.factories import CHALLENGE, SILENT_APPROVED, deliver, enter, open_payment, read_code
+from tests.factories import CHALLENGE, SILENT_APPROVED, SILENT_LOST, deliver, enter, open_payment, pay, read_code
 from tests.support.clock import Clock
 from tests.support.figures import record
 from tests.support.scale import IS_NIGHT
@@ -89,6 +91,51 @@ def test_a_doubt_from_before_the_clock_was_set_right_is_settled_at_once(
     result = told(parts, payment)
     assert result.status is (Status.PAID if is_asked else Status.OPENED)
     assert result.attempts[0].status is (AttemptStatus.CAPTURED if is_asked else AttemptStatus.REVERSED)
+
+
+@pytest.mark.parametrize("clock", [NOON + JUMP], indirect=True)
+def test_what_was_promised_before_the_clock_was_set_right_is_told_at_once(parts: Parts, clock: Clock) -> None:
+    """A code, a confirmation and a receipt would wait for as long as the clock was ahead."""
+    coded, paid = open_payment(parts), open_payment(parts)
+    enter(parts, coded, CHALLENGE)
+    pay(parts, paid)
+    clock.advance(seconds=-JUMP.total_seconds())
+
+    deliver(parts)
+
+    with parts.store.reading() as tx:
+        rows = [row for one in (coded, paid) for row in tx.notices.of_payment(tx.payments.get(one.id).id)]
+    assert {row.channel for row in rows} >= {"sms", "confirmation", "payer_mail"}
+    assert {row.tries for row in rows} == {1}
+
+
+@pytest.mark.parametrize("clock", [NOON + JUMP], indirect=True)
+def test_money_on_its_way_back_does_not_wait_for_a_clock_that_was_ahead(
+    parts: Parts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = parts.checkout.desk.acquirer
+    paid, undone = pay(parts, open_payment(parts)), open_payment(parts)
+    with monkeypatch.context() as patch:
+        for verb in ("status", "reverse", "refund"):
+            patch.setattr(bank, verb, silent)
+        whole = Refund(Which(payment=paid.id), paid.request.amount, Signed("mairie-demo", "jti-back", "digest"), "")
+        parts.checkout.sweep()
+        parts.checkout.refunding.refund(whole, "native")
+        pay(parts, undone, SILENT_LOST)
+        while told(parts, undone).attempts[0].status is not AttemptStatus.REVERSING:
+            clock.advance(minutes=2)
+            parts.checkout.sweep()
+        parts.checkout.sweep()
+    clock.advance(seconds=-JUMP.total_seconds())
+
+    settle(parts, clock)
+
+    assert [refund.status for refund in told(parts, paid).refunds] == ["done"]
+    assert told(parts, undone).attempts[0].status is AttemptStatus.REVERSED
+
+
+def silent(*_: object, **__: object) -> Answer:
+    raise AcquirerUnreachable("no answer")
 
 
 def pay_while_it_jumps(parts: Parts, clock: Clock, payment: PaymentResult, moment: str, by: timedelta) -> None:
