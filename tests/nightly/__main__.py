@@ -70,9 +70,20 @@ _LONG = (
     "tests.nightly.telling",
     f"--timeout={TEST_SECONDS_MAX}",
 )
+# Each hand would keep 64 processes of its own, beside which nothing else comes to its turn.
+_RACES = ("tests/store/test_races.py", "tests/limits/test_races.py")
 STAGES = (
     Stage("alone", "pytest", (*_LONG, "-m", "nightly_too and alone", "-p", "no:xdist")),
-    Stage("side by side", "pytest", (*_LONG, "-m", "nightly_too and not alone", "-n", "3", "--dist", "worksteal")),
+    Stage("races", "pytest", (*_LONG, *_RACES, "-m", "nightly_too and not alone", "-p", "no:xdist")),
+    Stage(
+        "side by side",
+        "pytest",
+        (
+            *_LONG,
+            *(f"--ignore={file}" for file in _RACES),
+            *("-m", "nightly_too and not alone", "-n", "3", "--dist", "worksteal"),
+        ),
+    ),
     Stage("doors", "tests.nightly.fuzzing", ("--minutes", "3")),
     Stage("mutants", "tests.nightly.mutation", ("--minutes", "{minutes_left}")),
 )
