@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
-from gateway.channels import Channel, Confirmation, Letter, Notice
+from gateway.channels import AnyChannel, Confirmation, Letter, Notice
 from gateway.core.errors import DeliveryFailed, StoreBusy
 from gateway.core.payment import PaymentResult, Recipient
 from gateway.dialects.schedule import after
@@ -94,7 +94,7 @@ class Deliverer:
     def __init__(  # noqa: PLR0913 - each a collaborator of its own
         self,
         store: Store,
-        channels: Mapping[str, Channel[Any]],
+        channels: Mapping[str, AnyChannel],
         now: Callable[[], datetime],
         *,
         outbox: Outbox,

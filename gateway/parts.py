@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -20,7 +19,7 @@ from gateway import settings as settings_
 from gateway.acquirers import Acquirer, cards
 from gateway.acquirers.simulator import Simulator
 from gateway.audit import Anchors, Auditor, Sealer
-from gateway.channels import Channel
+from gateway.channels import AnyChannel
 from gateway.channels.inbox import Inbox
 from gateway.channels.sealed import Seal, SealedChannel
 from gateway.checkout import Checkout, Desk
@@ -272,7 +271,7 @@ def _acquirer(settings: Settings, now: Callable[[], datetime]) -> Acquirer:
     return Simulator(settings.var / "acquirer.sqlite3", table, now=now)
 
 
-def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel[Any]]:
+def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[AnyChannel]:
     """Make the ways out of some lanes. Only workers deliver; nobody else need load the clients of HTTP, SMTP and PDF."""
     if "codes" in lanes:
         from gateway.channels import sms
@@ -288,7 +287,7 @@ def _channels(parts: Parts, lanes: Collection[str]) -> Iterator[Channel[Any]]:
         yield from _mails(parts)
 
 
-def _mails(parts: Parts) -> Iterator[Channel[Any]]:
+def _mails(parts: Parts) -> Iterator[AnyChannel]:
     from gateway.channels.alarm import AlarmChannel
     from gateway.channels.email import EmailChannel
     from gateway.channels.smtp import relay_of

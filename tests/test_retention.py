@@ -123,7 +123,7 @@ def test_money_references_and_history_stay(parts: Parts, clock: Clock) -> None:
     assert after.attempts[0].authorisation_number == before.attempts[0].authorisation_number
     with parts.store.reading() as tx:
         assert tx.connection.execute(select(t.ledger)).all() == ledger
-        assert tx.payments.signed(MERCHANT, f"r-{before.id}") is not None
+        assert tx.requests.find(MERCHANT, f"r-{before.id}") is not None
 
 
 def test_it_happens_at_the_end_of_the_term_and_not_a_day_before(parts: Parts, clock: Clock) -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from gateway.app import create_app
-from gateway.channels import Channel
+from gateway.channels import AnyChannel
 from gateway.channels.sealed import Seal
 from gateway.channels.sms import Encoding, Provider
 from gateway.channels.smtp import Relay, Security
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @contextmanager
-def _channels(parts: Parts, clock: Clock, **names: str) -> Iterator[Mapping[str, Channel[Any]]]:
+def _channels(parts: Parts, clock: Clock, **names: str) -> Iterator[Mapping[str, AnyChannel]]:
     """Give a worker's channels under these settings."""
     url = {"GUICHET_DATABASE_URL": parts.settings.database_url}
     told = {f"GUICHET_{name}": value for name, value in names.items()}

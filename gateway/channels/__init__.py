@@ -6,7 +6,7 @@ outbox does, from what :class:`~gateway.core.errors.DeliveryFailed` says. Channe
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from gateway.core.payment import Event, PaymentResult, Recipient
 
@@ -67,4 +67,7 @@ class Channel(Protocol[_NoticeT]):
         ...
 
 
-__all__ = ["Channel", "Confirmation", "Letter", "Notice"]
+# Of whichever kind: a worker holds them by their names.
+AnyChannel = Channel[Any]
+
+__all__ = ["AnyChannel", "Channel", "Confirmation", "Letter", "Notice"]

@@ -110,7 +110,7 @@ class Desk:
 
     def keep_signed(self, tx: Transaction, signed: Signed, kind: str, row: PaymentRow) -> None:
         """Remember, for ever, which payment a signed request was about."""
-        tx.payments.add_signed(
+        tx.requests.add(
             merchant_id=signed.merchant,
             jti=signed.jti,
             kind=kind,

@@ -47,7 +47,7 @@ class Opening:
     def _open(self, command: Open, dialect: str) -> tuple[PaymentResult, bool]:
         signed = command.signed
         with self._desk.store.transaction(frozenset({signed.merchant, command.request.merchant})) as tx:
-            if seen := tx.payments.signed(signed.merchant, signed.jti):
+            if seen := tx.requests.find(signed.merchant, signed.jti):
                 if seen.kind != "open" or seen.digest != signed.digest:
                     raise RequestConflict("jti_reused", "draw a new jti for each new request")
                 return tx.payments.result(tx.payments.by_id(seen.payment_id)), False

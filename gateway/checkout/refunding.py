@@ -43,7 +43,7 @@ class Refunding:
     def _seen(self, tx: Transaction, command: Cancel | Capture | Refund, kind: str) -> Row[Any] | None:
         """Find this very request if it was taken before. Raises :class:`RequestConflict` (``jti_reused``)."""
         signed = command.signed
-        seen = tx.payments.signed(signed.merchant, signed.jti)
+        seen = tx.requests.find(signed.merchant, signed.jti)
         if seen is None:
             return None
         if seen.kind != kind or seen.digest != signed.digest:

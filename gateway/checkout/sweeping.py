@@ -32,8 +32,10 @@ _REVERSAL_WAIT_MAX_SECONDS = 4 * 3600
 _SWEEP_SECONDS_MAX = 30
 # No doubt waits for more than a minute, no reversal for more than four hours; nor do the clocks of two machines differ by
 # so much. What waits longer was written down before the clock was set back.
-_DOUBTS = (timedelta(minutes=15), (AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN))
-_TRIES = (timedelta(hours=5), (AttemptStatus.REVERSING, AttemptStatus.CAPTURE_ERROR))
+_LONGEST = (
+    (timedelta(minutes=15), (AttemptStatus.AUTHORISING, AttemptStatus.UNKNOWN)),
+    (timedelta(hours=5), (AttemptStatus.REVERSING, AttemptStatus.CAPTURE_ERROR)),
+)
 _BATCH = 100
 # What waits for a paused endpoint is given up when its own last try would have been over: 12 tries take 75 h 37 min.
 _PAUSE_MAX = timedelta(hours=76)
@@ -76,7 +78,7 @@ class Sweeping:
         }
         with self._desk.store.reading() as tx:
             due = tx.attempts.due(self._desk.now(), _BATCH)
-            for longest, statuses in (_DOUBTS, _TRIES):
+            for longest, statuses in _LONGEST:
                 due += tx.attempts.stranded(self._desk.now() + longest, _BATCH, statuses)
         until = self._desk.now() + timedelta(seconds=_SWEEP_SECONDS_MAX)
         for attempt in due:

@@ -28,6 +28,7 @@ from gateway.store.notices import Notices
 from gateway.store.paylinks import PayLinks
 from gateway.store.payments import Payments
 from gateway.store.refunds import Refunds
+from gateway.store.requests import Requests
 from gateway.store.retention import Retention
 from gateway.store.statements import Statements
 from gateway.store.watch import Watch
@@ -88,6 +89,11 @@ class Transaction:
     def attempts(self) -> Attempts:
         """Card submissions, their challenges, their messages to the acquirer and their ledger."""
         return Attempts(self.connection, self.audit.touch)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """What merchants signed."""
+        return Requests(self.connection)
 
     @cached_property
     def refunds(self) -> Refunds:

@@ -51,15 +51,7 @@ _BY_REFERENCE = (
     .order_by(_p.c.id.desc())
     .limit(bindparam("most"))
 )
-_SIGNED = select(t.signed_request).where(
-    t.signed_request.c.merchant_id == bindparam("merchant"), t.signed_request.c.jti == bindparam("named")
-)
-_ADD, _ADD_LINE, _ADD_SIGNED, _ADD_EVENT = (
-    insert(_p).returning(_p),
-    insert(t.line),
-    insert(t.signed_request),
-    insert(t.event),
-)
+_ADD, _ADD_LINE, _ADD_EVENT = insert(_p).returning(_p), insert(t.line), insert(t.event)
 _CHANGE = update(_p).where(_p.c.id == bindparam("of")).returning(_p)
 _MOVE = update(_p).where(_p.c.id == bindparam("of"), _p.c.status == bindparam("was")).returning(_p.c.seq)
 # Whoever moves a payment and notes it counts the note in the same row.
@@ -68,7 +60,7 @@ _COUNT_EVENT = update(_p).where(_p.c.id == bindparam("of")).values(seq=_p.c.seq 
 
 
 class Payments:
-    """Queries over ``payment``, ``line``, ``event`` and ``signed_request``."""
+    """Queries over ``payment``, ``line`` and ``event``."""
 
     def __init__(
         self,
@@ -171,14 +163,6 @@ class Payments:
             .limit(limit)
         )
         return list(self._db.execute(asked).scalars())
-
-    def signed(self, merchant: str, jti: str) -> Row[Any] | None:
-        """Find what a signed request of this id did, if it was seen before."""
-        return self._db.execute(_SIGNED, {"merchant": merchant, "named": jti}).one_or_none()
-
-    def add_signed(self, **facts: object) -> None:
-        """Remember, for ever, that a signed request was taken."""
-        self._db.execute(_ADD_SIGNED, facts)
 
     def add(self, request: PaymentRequest, **facts: object) -> PaymentRow:
         """Insert a payment for ``request``; ``facts`` are the columns the request does not hold."""

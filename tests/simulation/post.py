@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from gateway.channels import Channel, Confirmation, Letter
+from gateway.channels import AnyChannel, Channel, Confirmation, Letter
 from gateway.core.errors import DeliveryFailed
 from gateway.dialects import Dialect, Try
 from tests.simulation.stage import Stage
@@ -38,7 +37,7 @@ class Post:
     deliveries: list[Delivery] = field(default_factory=list)
     codes: dict[str, list[str]] = field(default_factory=dict)
 
-    def channels(self) -> dict[str, Channel[Any]]:
+    def channels(self) -> dict[str, AnyChannel]:
         """Make the channels that carry no codes."""
         return {
             "confirmation": _Portal(self),

@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from gateway.channels import Channel
+from gateway.channels import AnyChannel
 from gateway.checkout import Checkout
 from gateway.delivering import Deliverer
 from gateway.parts import Parts
@@ -16,7 +15,7 @@ CHANNELS = ("confirmation", "payer_mail", "merchant_mail", "alarm_mail", "sms")
 
 
 @contextmanager
-def working(parts: Parts, channel: Channel[Any], checkout: Checkout | None = None) -> Iterator[None]:
+def working(parts: Parts, channel: AnyChannel, checkout: Checkout | None = None) -> Iterator[None]:
     """Run a worker that delivers everything by ``channel``; it is stopped as an operator stops it."""
     bell = Bell(parts.store.engine, parts.settings.var / "wake")
     channels = dict.fromkeys(CHANNELS, channel)
